@@ -1,0 +1,1 @@
+"""What engine and panel agree on: settings, events, the run folder, liveness. Imports neither torch nor textual."""

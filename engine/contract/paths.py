@@ -1,0 +1,17 @@
+"""Folders outside a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir(configured: str = "auto") -> Path:
+    """Folder of the caches that all runs share (codes, text states, base clips).
+
+    ``configured`` is the setting ``data.cache_dir``; "auto" means $XDG_CACHE_HOME/mgl-tui, or ~/.cache/mgl-tui.
+    """
+    if configured != "auto":
+        return Path(configured).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "mgl-tui"

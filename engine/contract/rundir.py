@@ -1,0 +1,149 @@
+"""The run folder: the names of its files; create, open, list. A run is never overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from engine.contract.config import Settings, dumps, load, resolved
+from engine.contract.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+class RunDir:
+    """Paths of one run. Making the object touches nothing on disk."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunDir) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def engine_log(self) -> Path:
+        return self.path / "engine.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best_model(self) -> Path:
+        return self.path / "best_model"
+
+    @property
+    def final_model(self) -> Path:
+        return self.path / "final_model"
+
+    def evaluation(self, set_name: str | None = None) -> Path:
+        """Folder of a prompt set: evaluation/ for the run's own prompts, evaluation_NAME/ for another set."""
+        return self.path / (f"evaluation_{checked_name(set_name, 'prompt set')}" if set_name else "evaluation")
+
+    @property
+    def review_dir(self) -> Path:
+        return self.path / "review"
+
+    def review(self, listener: str) -> Path:
+        return self.review_dir / f"{checked_name(listener, 'listener')}.json"
+
+    @property
+    def notes(self) -> Path:
+        return self.path / "notes.md"
+
+    def settings(self) -> Settings:
+        """The run's settings. Raises SettingsError when config.toml is missing or wrong."""
+        return load(self.config)
+
+
+def checked_name(name: str, what: str = "run") -> str:
+    """``name`` if it can name a file everywhere, else UserError."""
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        raise UserError(
+            f"{name!r} is no name for a {what}; take letters, digits, dot, dash and underscore, "
+            "beginning with a letter or digit, at most 100."
+        )
+    return name
+
+
+def free_name(runs_dir: Path, name: str) -> str:
+    """``name`` itself, or the first of name-2, name-3 ... that is not taken."""
+    candidate, n = name, 1
+    while (Path(runs_dir) / candidate).exists():
+        n += 1
+        candidate = f"{name}-{n}"
+    return candidate
+
+
+def create(runs_dir: Path, name: str, settings: Settings) -> RunDir:
+    """Make the folder and write config.toml. Raises UserError for a bad name or one that exists."""
+    checked_name(name)
+    runs_dir = Path(runs_dir)
+    run = RunDir(runs_dir / name)
+    text = dumps(resolved(settings, Path.cwd()))
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir()
+    except FileExistsError:
+        raise UserError(
+            f"The run {name} exists in {runs_dir} and is never overwritten; {free_name(runs_dir, name)} is free."
+        ) from None
+    except OSError as error:
+        raise UserError(f"{run.path} cannot be made ({error.strerror}); choose another runs folder.") from None
+    write_atomically(run.config, text)
+    return run
+
+
+def open_run(path: Path | str) -> RunDir:
+    """An existing run. Raises UserError when the folder is none."""
+    run = RunDir(Path(path))
+    if not run.path.is_dir():
+        raise UserError(f"{run.path} is no folder; `mgl-tui runs` lists the runs.")
+    if not run.config.is_file():
+        raise UserError(f"{run.path} is no run: it has no config.toml; `mgl-tui runs` lists the runs.")
+    return run
+
+
+def list_runs(runs_dir: Path) -> list[RunDir]:
+    """Runs of a folder by name; [] when the folder does not exist."""
+    try:
+        entries = sorted(Path(runs_dir).iterdir())
+    except OSError:
+        return []
+    return [RunDir(entry) for entry in entries if (entry / "config.toml").is_file()]
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file or nothing: a temporary beside it, flushed to disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
