@@ -30,9 +30,19 @@ class RunState:
     error: str = ""
 
 
+_held_here: set[str] = set()
+
+
 @contextmanager
 def hold(run: RunDir) -> Iterator[None]:
-    """Hold the run's lock while the block runs. Raises UserError when another engine holds it."""
+    """Hold the run's lock while the block runs; a process that holds it may ask again.
+
+    Raises UserError when another engine holds it.
+    """
+    key = str(run.path.resolve())
+    if key in _held_here:
+        yield
+        return
     fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -45,8 +55,10 @@ def hold(run: RunDir) -> Iterator[None]:
         record = {"pid": os.getpid(), "host": socket.gethostname(), "started": round(time.time(), 3)}
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(record).encode() + b"\n", 0)
+        _held_here.add(key)
         yield
     finally:
+        _held_here.discard(key)
         os.close(fd)
 
 

@@ -1,0 +1,119 @@
+"""python -m engine train|evaluate|check|merge|demo-data: what the panel and the command line start.
+
+Exit status: 0 done (or stopped when asked to), 1 it failed and said why, 2 wrong use, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from engine.contract import config, liveness, rundir
+from engine.contract.errors import UserError
+
+
+def train(args: argparse.Namespace) -> int:
+    run = rundir.open_run(args.run)
+    settings = run.settings()
+    with liveness.hold(run):
+        from engine.train.loop import train as train_run
+
+        end = train_run(run, settings, resume=args.resume)
+        if end == "done" and args.evaluate:
+            from engine.generate.evaluate import evaluate as evaluate_run
+
+            evaluate_run(run, settings)
+    return 0 if end in ("done", "stopped") else 1
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    from engine.generate.evaluate import evaluate as evaluate_run
+
+    run = rundir.open_run(args.run)
+    models = args.models.split(",") if args.models else None
+    evaluate_run(run, run.settings(), prompts=args.prompts, set_name=args.set_name, models=models, repeats=args.repeats)
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    from engine.data.check import check as check_settings
+
+    findings = check_settings(config.load(args.config))
+    if args.json:
+        print(json.dumps({"findings": [finding.as_dict() for finding in findings]}))
+    else:
+        for finding in findings:
+            print(finding)
+    return 1 if any(finding.severity == "block" for finding in findings) else 0
+
+
+def merge(args: argparse.Namespace) -> int:
+    from engine.model.lora import merge as merge_run
+
+    merge_run(rundir.open_run(args.run), args.which, args.out)
+    print(args.out)
+    return 0
+
+
+def demo_data(args: argparse.Namespace) -> int:
+    from engine.demo.render import render
+
+    render(args.folder)
+    print(args.folder)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("train", help="train a run, from its start or from its last checkpoint")
+    one.add_argument("run", type=Path)
+    one.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    one.add_argument("--evaluate", action="store_true", help="make the clips afterwards")
+    one.set_defaults(call=train)
+
+    one = commands.add_parser("evaluate", help="make the clips of base, best and final")
+    one.add_argument("run", type=Path)
+    one.add_argument("--prompts", type=Path)
+    one.add_argument("--set-name")
+    one.add_argument("--models", help="base,best,final; also step-000200 or another run's model")
+    one.add_argument("--repeats", type=int)
+    one.set_defaults(call=evaluate)
+
+    one = commands.add_parser("check", help="check data, prompts, settings and model")
+    one.add_argument("config", type=Path)
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(call=check)
+
+    one = commands.add_parser("merge", help="write a plain MusicGen folder with the adapter merged in")
+    one.add_argument("run", type=Path)
+    one.add_argument("which", choices=("best", "final"))
+    one.add_argument("out", type=Path)
+    one.set_defaults(call=merge)
+
+    one = commands.add_parser("demo-data", help="render the demo's clips, captions, prompts and settings")
+    one.add_argument("folder", type=Path)
+    one.set_defaults(call=demo_data)
+    return top
+
+
+def main() -> int:
+    args = parser().parse_args()
+    try:
+        return int(args.call(args))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    # Warnings of libraries about what we do on purpose would bury the log's own lines.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(main())
