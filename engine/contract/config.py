@@ -175,7 +175,7 @@ class Review(Section):
 class Audio(Section):
     """How clips reach the loudspeaker."""
 
-    output: Literal["auto", "sounddevice", "browser", "pulse", "pacat", "none"] = setting(
+    output: Literal["auto", "local", "browser", "pulse", "pacat", "none"] = setting(
         "auto", "Route of the sound; auto takes the first that works."
     )
     browser_port: int = setting(8765, "Loopback port of the page that plays in a browser; 0 takes any.", ge=0, le=65535)
