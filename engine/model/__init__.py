@@ -1,0 +1,1 @@
+"""MusicGen: load it, its delay pattern, its loss, its adapters."""

@@ -1,0 +1,177 @@
+"""Adapters: attach, save, merge, compare. PEFT's format, on the decoder alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.contract import config
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir, write_atomically
+from engine.model.load import load_base, load_tokenizer, resolve_base
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def attach(decoder: nn.Module, lora: config.Lora, seed: int = 0) -> Any:
+    """The decoder as a PeftModel with new adapters in fp32; only they require gradients.
+
+    ``seed`` alone decides their first values. Raises UserError when a target module does not exist.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    known = {name.rsplit(".", 1)[-1] for name, module in decoder.named_modules() if isinstance(module, nn.Linear)}
+    known = {name for name in known if not name.isdigit()}
+    strangers = [name for name in lora.target_modules if name not in known]
+    if strangers or not lora.target_modules:
+        raise UserError(
+            f"lora.target_modules names {', '.join(strangers) or 'nothing'}, which this decoder does not have; "
+            f"it has {', '.join(sorted(known))}."
+        )
+    settings = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules),
+        use_rslora=lora.rslora,
+        bias="none",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapted = get_peft_model(decoder, settings, autocast_adapter_dtype=True)
+    return adapted
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> parameter of all that is trained, in a fixed order."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def save(adapted: Any, folder: Path, *, base: str, card: str = "") -> None:
+    """Write an adapter folder that PeftModel.from_pretrained loads, whole or not at all.
+
+    ``base`` is recorded as base_model_name_or_path; ``card`` is the text of README.md. Raises OSError when the disk
+    is full; what was in ``folder`` before is then still there.
+    """
+    folder = Path(folder)
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        adapted.save_pretrained(str(part), save_embedding_layers=False)
+        record = json.loads((part / "adapter_config.json").read_text())
+        record["base_model_name_or_path"] = base
+        record["target_modules"] = sorted(record["target_modules"])
+        (part / "adapter_config.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+        (part / "README.md").write_text(card or f"LoRA adapter for the decoder of {base}.\n", encoding="utf-8")
+        replace_folder(part, folder)
+    except Exception as error:
+        raise OSError(f"{folder} could not be saved ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put ``new`` in the place of ``folder``, flushed to disk; a reader finds the old or the new one, whole."""
+    for path in new.rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of an adapter folder's weights and scaling: equal when and only when two adapters change a model alike."""
+    from safetensors.torch import load_file
+
+    settings = _adapter_config(folder)
+    tensors = load_file(Path(folder) / WEIGHTS)
+    scaling = [settings.get(name) for name in ("r", "lora_alpha", "use_rslora")]
+    return _digest(tensors.items(), json.dumps(scaling))
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """Hash of the trained weights of a model in memory."""
+    return _digest(((name, parameter.detach()) for name, parameter in trainable(model).items()), "")
+
+
+def merge_adapter(model: Any, folder: Path) -> Any:
+    """Add the adapter in ``folder`` to the decoder of a MusicgenForConditionalGeneration, in place; returns the model.
+
+    The sum is formed in fp32 and rounded once to the weights' own type. Raises UserError for a folder that is no
+    adapter or does not fit the model.
+    """
+    from safetensors.torch import load_file
+
+    settings = _adapter_config(folder)
+    rank, alpha = settings["r"], settings["lora_alpha"]
+    scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
+    tensors = load_file(Path(folder) / WEIGHTS)
+    modules = dict(model.decoder.named_modules())
+    with torch.no_grad():
+        for name in sorted(tensors):
+            if ".lora_A." not in name:
+                continue
+            target = name.removeprefix("base_model.model.").split(".lora_A.")[0]
+            a, b = tensors[name].float(), tensors[name.replace(".lora_A.", ".lora_B.")].float()
+            layer = modules.get(target)
+            if layer is None or layer.weight.shape != (b.shape[0], a.shape[1]):
+                raise UserError(f"The adapter {folder} does not fit this base model (at {target}); use its own base.")
+            update = (b @ a).to(layer.weight.device) * scale
+            layer.weight.copy_(layer.weight.float() + update)
+    return model
+
+
+def merge(run: RunDir, which: str, out_dir: Path) -> None:
+    """Write a plain MusicGen folder: the run's base with its best or final adapter merged in, in fp32.
+
+    Raises UserError when there is no such adapter, or when ``out_dir`` exists and is not empty.
+    """
+    folder = {"best": run.best_model, "final": run.final_model}.get(which)
+    if folder is None:
+        raise UserError(f"There is no model {which!r} to merge; take best or final.")
+    out_dir = Path(out_dir)
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise UserError(f"{out_dir} exists and is not empty; give a new folder.")
+    _adapter_config(folder)
+    base = resolve_base(run.settings().model.base)
+    model: Any = merge_adapter(load_base(base, device="cpu", dtype=torch.float32), folder)
+    model.save_pretrained(out_dir)
+    load_tokenizer(base).save_pretrained(out_dir)
+    # save_pretrained keeps weights private to the user; a model folder is meant to be shared.
+    (out_dir / "model.safetensors").chmod(0o644)
+    extractor = base / "preprocessor_config.json"
+    if extractor.is_file():
+        write_atomically(out_dir / extractor.name, extractor.read_bytes())
+
+
+def _adapter_config(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is no adapter folder ({getattr(error, 'strerror', None) or error}); "
+            "train the run to its end first."
+        ) from None
+
+
+def _digest(tensors: Iterable[tuple[str, torch.Tensor]], extra: str) -> str:
+    digest = hashlib.sha256(extra.encode())
+    for name, tensor in sorted(tensors):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
