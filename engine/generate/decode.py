@@ -1,0 +1,368 @@
+"""Decode MusicGen's codes from text: the whole course of one batch, from encoder states to audio.
+
+The step is written out over the weights of ``MusicgenForCausalLM`` instead of calling its forward: a step then is
+about ten tensor operations a layer, keys and values stay where they are, and all of it, sampling included, can be
+captured as a CUDA graph. What differs from ``MusicgenForConditionalGeneration.generate`` is only where time goes:
+
+* keys and values of the text are computed once per prompt, those of the music are written into a static cache;
+* guidance runs as one doubled batch. The null condition is an all-zero encoder output, whose keys and values are
+  zero because the projections have no bias, so cross-attention adds exactly nothing there and is left out;
+* a step neither waits for the device nor tells the host anything. The delay pattern, the choice of the next codes
+  and the position live on the device.
+
+Greedy decoding in fp32 gives the codes of ``generate``; sampling gives codes of the same distribution, from noise
+that depends on nothing but the row's key (see ``noise.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.generate import noise
+from engine.model.delay import delays
+
+log = logging.getLogger(__name__)
+
+CACHE_BLOCK = 128
+"""On a GPU a graph attends to a multiple of this many positions: one graph a block, 6 of them for 15 s."""
+
+PROGRESS_STEPS = 25
+"""On a GPU steps are queued far ahead; every so many the host waits, so that progress is what has happened."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next code is chosen. The defaults are those of audiocraft."""
+
+    guidance_scale: float = 3.0
+    """Weight of the text against the null condition; 1 or less decodes without guidance, at half the work."""
+    temperature: float = 1.0
+    """0 is greedy decoding."""
+    top_k: int = 250
+    """Candidates kept; 0 keeps all."""
+    top_p: float = 0.0
+    """Smallest set of candidates whose probabilities reach this sum; 0 (or 1) keeps all."""
+
+
+class Stopped(Exception):
+    """Decoding was told to stop between two steps."""
+
+
+@dataclass
+class Layer:
+    """The weights of one decoder layer, each (out, in)."""
+
+    self_norm: nn.LayerNorm
+    self_qkv: Tensor
+    self_out: Tensor
+    cross_norm: nn.LayerNorm
+    cross_q: Tensor
+    cross_kv: Tensor
+    cross_out: Tensor
+    final_norm: nn.LayerNorm
+    fc1: Tensor
+    fc2: Tensor
+
+
+class Decoder:
+    """The decoder of a MusicGen model with its adapters merged, ready to decode batches.
+
+    Adapters that are active on ``model.decoder`` are merged in fp32 and then cast; the model itself is not touched.
+    A decoder is a snapshot: it does not follow later changes of the model's weights.
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype | None = None):
+        causal = causal_model(model)
+        decoder = causal.model.decoder
+        config = causal.config
+        first = decoder.layers[0].fc1
+        self.device = first.weight.device
+        self.dtype = dtype or first.weight.dtype
+        self.codebooks = config.num_codebooks
+        self.vocabulary = config.vocab_size
+        self.heads = config.num_attention_heads
+        self.hidden = config.hidden_size
+        self.delays = delays(config.num_codebooks, config.audio_channels)
+        self.pad = config.pad_token_id if config.pad_token_id is not None else config.vocab_size
+        self.activation = decoder.layers[0].activation_fn
+        self.embedding = torch.cat([table.weight for table in decoder.embed_tokens]).detach().to(self.dtype)
+        rows = decoder.embed_tokens[0].weight.shape[0]
+        self.offsets = torch.arange(self.codebooks, device=self.device) * rows
+        self.positions = decoder.embed_positions
+        self.projection = getattr(model, "enc_to_dec_proj", None)
+        self.layers = [self._layer(layer) for layer in decoder.layers]
+        self.final_norm = self._norm(decoder.layer_norm)
+        self.output = self._weight(*causal.lm_heads)
+        self._state: _State | None = None
+
+    def _weight(self, *modules: nn.Module) -> Tensor:
+        """Effective weights, adapters included, stacked along the outputs: (sum of outputs, inputs)."""
+        weights = [effective_weight(module).to(self.dtype) for module in modules]
+        return weights[0] if len(weights) == 1 else torch.cat(weights)
+
+    def _norm(self, module: nn.LayerNorm) -> nn.LayerNorm:
+        if module.weight.dtype == self.dtype:
+            return module
+        norm = nn.LayerNorm(module.normalized_shape, module.eps, device=self.device, dtype=self.dtype)
+        norm.load_state_dict(module.state_dict())
+        return norm.requires_grad_(False)
+
+    def _layer(self, layer: Any) -> Layer:
+        own, cross = layer.self_attn, layer.encoder_attn
+        return Layer(
+            self_norm=self._norm(layer.self_attn_layer_norm),
+            self_qkv=self._weight(own.q_proj, own.k_proj, own.v_proj),
+            self_out=self._weight(own.out_proj),
+            cross_norm=self._norm(layer.encoder_attn_layer_norm),
+            cross_q=self._weight(cross.q_proj),
+            cross_kv=self._weight(cross.k_proj, cross.v_proj),
+            cross_out=self._weight(cross.out_proj),
+            final_norm=self._norm(layer.final_layer_norm),
+            fc1=self._weight(layer.fc1),
+            fc2=self._weight(layer.fc2),
+        )
+
+    @torch.no_grad()
+    def decode(
+        self,
+        states: Tensor,
+        mask: Tensor,
+        frames: int,
+        sampling: Sampling,
+        keys: list[int],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Tensor:
+        """Codes (B, K, frames) for a batch of texts.
+
+        states: T5's output (B, L, d_text); mask: (B, L), 1 at tokens; keys: one noise key a row (``noise.key``).
+        ``on_step(done, total)`` is called as steps finish; ``should_stop()`` is asked before each one and ends the
+        call with ``Stopped``.
+        """
+        steps = frames + self.delays[-1]
+        state = self._prepare(states, mask, steps, sampling)
+        state.begin(noise.bits(keys, steps, self.codebooks), self._pattern(frames))
+        for step in range(steps):
+            if should_stop is not None and should_stop():
+                raise Stopped(f"decoding stopped after {step} of {steps} steps")
+            state.advance(step)
+            if on_step is not None and self._report_now(step, steps):
+                on_step(step + 1, steps)
+        return self._revert(state.sequence, frames)
+
+    def _report_now(self, step: int, steps: int) -> bool:
+        if self.device.type != "cuda":
+            return True
+        if (step + 1) % PROGRESS_STEPS and step + 1 != steps:
+            return False
+        torch.cuda.synchronize(self.device)
+        return True
+
+    def _pattern(self, frames: int) -> Tensor:
+        """(K, steps + 1), true where column p holds a code of the codebook and not the pad."""
+        delay = torch.tensor(self.delays, device=self.device)[:, None]
+        column = torch.arange(frames + self.delays[-1] + 1, device=self.device)[None]
+        return (column > delay) & (column <= delay + frames)
+
+    def _revert(self, sequence: Tensor, frames: int) -> Tensor:
+        rows = [sequence[:, k, 1 + delay : 1 + delay + frames] for k, delay in enumerate(self.delays)]
+        return torch.stack(rows, dim=1)
+
+    def _prepare(self, states: Tensor, mask: Tensor, steps: int, sampling: Sampling) -> _State:
+        """The static tensors (and graphs) for this shape, kept from the last call when it was the same."""
+        shape = (states.shape[0], states.shape[1], steps, sampling)
+        if self._state is None or self._state.shape != shape:
+            self._state = None  # free the old caches first
+            self._state = _State(self, shape)
+        self._read_text(self._state, states, mask)
+        self._state.capture()
+        return self._state
+
+    def _read_text(self, state: _State, states: Tensor, mask: Tensor) -> None:
+        """Write the keys and values of the text, (B, heads, L, D) a layer, and which of them count."""
+        batch, length = mask.shape
+        mask = mask.to(self.device)
+        text = states.to(self.device)
+        if self.projection is not None:
+            text = self.projection(text.to(self.projection.weight.dtype))
+        text = text.to(self.dtype) * mask[..., None].to(self.dtype)
+        present = mask.bool()
+        # A row without a token would make softmax divide by zero; its keys and values are zero, so all may count.
+        state.text_mask.copy_((present | ~present.any(1, keepdim=True))[:, None, None])
+        for index, layer in enumerate(self.layers):
+            kv = F.linear(text, layer.cross_kv).view(batch, length, 2, self.heads, -1)
+            state.text_cache[index].copy_(kv.permute(2, 0, 3, 1, 4))
+
+    def logits(self, state: _State, tokens: Tensor, length: int, masked: bool) -> Tensor:
+        """Logits (rows, K, V) in fp32 for tokens (B, K) at the state's position.
+
+        The position's keys and values are written into the cache, and attention sees its first ``length`` positions;
+        ``masked`` says that some of these are not filled yet. rows is 2 B with guidance (text first), else B.
+        """
+        batch, rows = tokens.shape[0], state.rows
+        x = F.embedding(tokens + self.offsets, self.embedding).sum(1) + state.position_table[state.position]
+        if rows > batch:
+            x = torch.cat([x, x])
+        filled = (state.columns[:length] <= state.position)[None, None, None] if masked else None
+        for index, layer in enumerate(self.layers):
+            qkv = F.linear(layer.self_norm(x), layer.self_qkv).view(rows, 3, self.heads, 1, -1)
+            cache = state.cache[index]
+            cache.index_copy_(3, state.position, qkv[:, 1:].transpose(0, 1))
+            seen = F.scaled_dot_product_attention(
+                qkv[:, 0], cache[0, :, :, :length], cache[1, :, :, :length], attn_mask=filled
+            )
+            x = x + F.linear(seen.reshape(rows, self.hidden), layer.self_out)
+
+            query = F.linear(layer.cross_norm(x[:batch]), layer.cross_q).view(batch, self.heads, 1, -1)
+            keys, values = state.text_cache[index]
+            read = F.scaled_dot_product_attention(query, keys, values, attn_mask=state.text_mask)
+            x[:batch] += F.linear(read.reshape(batch, self.hidden), layer.cross_out)
+
+            x = x + F.linear(self.activation(F.linear(layer.final_norm(x), layer.fc1)), layer.fc2)
+        logits = F.linear(self.final_norm(x), self.output)
+        return logits.float().view(rows, self.codebooks, self.vocabulary)
+
+
+class _State:
+    """Everything a step reads and writes, at fixed addresses, for one shape of batch."""
+
+    def __init__(self, decoder: Decoder, shape: tuple[int, int, int, Sampling]):
+        batch, length, steps, sampling = shape
+        self.decoder, self.shape, self.sampling, self.steps = decoder, shape, sampling, steps
+        self.batch = batch
+        self.rows = 2 * batch if sampling.guidance_scale > 1 else batch
+        on_gpu = decoder.device.type == "cuda"
+        self.positions = math.ceil(steps / CACHE_BLOCK) * CACHE_BLOCK if on_gpu else steps
+        head = decoder.hidden // decoder.heads
+        device, dtype, layers = decoder.device, decoder.dtype, len(decoder.layers)
+        self.cache = torch.zeros(layers, 2, self.rows, decoder.heads, self.positions, head, device=device, dtype=dtype)
+        self.text_cache = torch.zeros(layers, 2, batch, decoder.heads, length, head, device=device, dtype=dtype)
+        self.text_mask = torch.ones(batch, 1, 1, length, device=device, dtype=torch.bool)
+        self.columns = torch.arange(self.positions, device=device)
+        table = decoder.positions.get_embedding(steps, decoder.hidden)
+        self.position_table = table.to(device=device, dtype=dtype)
+        self.position = torch.zeros(1, device=device, dtype=torch.long)
+        self.sequence = torch.zeros(batch, decoder.codebooks, steps + 1, device=device, dtype=torch.long)
+        self.pattern = torch.zeros(decoder.codebooks, steps + 1, device=device, dtype=torch.bool)
+        self.bits = torch.zeros(steps, batch, decoder.codebooks, 2, device=device, dtype=torch.long)
+        self.graphs: list[torch.cuda.CUDAGraph] | None = None
+        self.eager = not on_gpu
+
+    def begin(self, bits: Tensor, pattern: Tensor) -> None:
+        """Back to the first position. bits: (B, steps, K, 2) from ``noise.bits``; pattern: (K, steps + 1)."""
+        self.position.zero_()
+        self.sequence.fill_(self.decoder.pad)
+        self.bits.copy_(bits.transpose(0, 1))
+        self.pattern.copy_(pattern)
+
+    def advance(self, step: int) -> None:
+        """Decode one position: a graph where there is one, else the operations themselves."""
+        if self.graphs is not None:
+            self.graphs[step // CACHE_BLOCK].replay()
+        else:
+            self.step(step + 1, masked=False)
+
+    def step(self, length: int, masked: bool) -> None:
+        """One step on the device alone: codes of this position in, codes of the next one out."""
+        tokens = self.sequence.index_select(2, self.position)[:, :, 0]
+        logits = self.decoder.logits(self, tokens, length, masked)
+        if self.rows > self.batch:
+            text, null = logits.split(self.batch)
+            logits = null + (text - null) * self.sampling.guidance_scale
+        chosen = choose(logits, self.sampling, self.bits.index_select(0, self.position)[0])
+        self.position += 1
+        allowed = self.pattern.index_select(1, self.position)[:, 0]
+        chosen = torch.where(allowed, chosen, self.decoder.pad)
+        self.sequence.index_copy_(2, self.position, chosen[..., None])
+
+    def capture(self) -> None:
+        """Record one CUDA graph for each block of positions; without graphs decoding goes on step by step."""
+        if self.eager or self.graphs is not None:
+            return
+        try:
+            self.graphs = self._record()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            log.warning("CUDA graph capture failed, decoding without it: %s", str(error).splitlines()[0])
+            self.eager = True
+
+    def _record(self) -> list[torch.cuda.CUDAGraph]:
+        lengths = range(CACHE_BLOCK, self.positions + 1, CACHE_BLOCK)
+        device = self.decoder.device
+        # Libraries choose kernels and allocate workspaces on first use, which must not happen while recording.
+        side = torch.cuda.Stream(device)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            for length in lengths:
+                self.position.zero_()
+                self.step(length, masked=True)
+        torch.cuda.current_stream(device).wait_stream(side)
+        graphs: list[torch.cuda.CUDAGraph] = []
+        pool = torch.cuda.graph_pool_handle()
+        for length in lengths:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=pool):
+                self.step(length, masked=True)
+            graphs.append(graph)
+        return graphs
+
+
+def choose(logits: Tensor, sampling: Sampling, bits: Tensor) -> Tensor:
+    """Next codes (B, K) from logits (B, K, V) and the noise bits (B, K, 2) of this step.
+
+    The Gumbel-max form of sampling: the best candidate of log probability plus noise. Two models whose probabilities
+    are close then mostly choose the same code from the same noise, which an inverse distribution function would not.
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    scores = logits / sampling.temperature
+    kept = min(sampling.top_k, scores.shape[-1]) if sampling.top_k else scores.shape[-1]
+    scores, codes = scores.topk(kept, dim=-1)
+    if 0 < sampling.top_p < 1:
+        probabilities = scores.softmax(-1)
+        before = probabilities.cumsum(-1) - probabilities
+        scores = scores.masked_fill(before >= sampling.top_p, -math.inf)
+    best = (scores + noise.gumbel(bits, codes)).argmax(-1, keepdim=True)
+    return codes.gather(-1, best)[..., 0]
+
+
+def causal_model(model: Any) -> Any:
+    """The MusicgenForCausalLM inside, whether or not PEFT has wrapped it."""
+    decoder = model.decoder
+    return decoder.get_base_model() if hasattr(decoder, "get_base_model") else decoder
+
+
+def effective_weight(module: Any) -> Tensor:
+    """Weight (out, in) of a linear module with its active LoRA adapters added in fp32; the module stays as it is."""
+    if not hasattr(module, "lora_A"):
+        return module.weight.detach()
+    weight = module.get_base_layer().weight.detach()
+    if module.disable_adapters or module.merged:
+        return weight
+    merged = weight.float()
+    for name in module.active_adapters:
+        if name in module.lora_A:
+            down, up = module.lora_A[name].weight.detach().float(), module.lora_B[name].weight.detach().float()
+            merged = merged + module.scaling[name] * (up @ down)
+    return merged
+
+
+@torch.no_grad()
+def to_audio(model: Any, codes: Tensor, rows: int | None = None) -> Tensor:
+    """Audio (B, channels, samples) of codes (B, K, frames) by EnCodec, ``rows`` clips at a time (default: all)."""
+    channels = causal_model(model).config.audio_channels
+    parts = []
+    for some in codes.split(rows or len(codes)):
+        sides = [model.audio_encoder.decode(some[None, :, side::channels], [None])[0] for side in range(channels)]
+        parts.append(torch.cat(sides, dim=1))
+    return torch.cat(parts)
