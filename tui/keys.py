@@ -1,0 +1,208 @@
+"""Every key of the panel, once: bindings, footer, help, palette and the README's table are made from this table.
+
+One rule to learn: capitals go places, small letters act here, digits score. Space plays, ? helps, / filters,
+: or ctrl+p opens the palette, esc goes back, q leaves and the run goes on. No action has only a ctrl combination.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from textual.binding import Binding
+
+
+class Action(NamedTuple):
+    """One thing a key does in one place."""
+
+    place: str
+    """Screen it belongs to, a key of PLACES."""
+    keys: str
+    """Textual key names, comma separated; the first is the one that is shown."""
+    action: str
+    """Textual action on that screen (or on the app, for "everywhere")."""
+    label: str
+    """One or two words for the footer and the palette; empty keeps it out of both."""
+    meaning: str
+    """The sentence in the help and in the README."""
+    hint: int = 0
+    """Rank in the footer: 1 stays longest when the terminal is narrow, 0 is not shown there."""
+
+
+PLACES = {
+    "everywhere": "Everywhere",
+    "runs": "Runs",
+    "queue": "Queue",
+    "new_run": "New run",
+    "monitor": "Monitor",
+    "listen": "Listen",
+    "compare": "Compare",
+    "next": "Next",
+    "export": "Export",
+}
+
+ACTIONS: list[Action] = [
+    Action("everywhere", "R", "go('runs')", "Runs", "Go to Runs, the list of all runs."),
+    Action("everywhere", "M", "go('monitor')", "Monitor", "Go to Monitor, the curves and the health of one run."),
+    Action("everywhere", "L", "go('listen')", "Listen", "Go to Listen, the blind listening session."),
+    Action("everywhere", "C", "go('compare')", "Compare", "Go to Compare, the marked runs side by side."),
+    Action("everywhere", "N", "go('next')", "Next", "Go to Next, what to change in the next run and why."),
+    Action("everywhere", "question_mark", "help", "help", "Show or hide this help.", 1),
+    Action("everywhere", "colon,ctrl+p", "palette", "palette", "Open the palette: every action by name."),
+    Action("everywhere", "escape", "back", "", "Go back: close what is on top, then to Runs."),
+    Action("everywhere", "q", "leave", "quit", "Leave the panel; a run that trains goes on.", 9),
+    # Runs
+    Action("runs", "enter", "open", "open", "Open the run in Monitor, or in Listen if it only holds clips.", 2),
+    Action("runs", "n", "new", "new from this", "Make a new run that starts from this one's settings.", 3),
+    Action("runs", "r", "resume", "resume", "Resume a stopped, failed or lost run from its last checkpoint.", 4),
+    Action("runs", "s", "stop", "stop…", "Stop the run: save and stop, stop after validation, or kill.", 4),
+    Action("runs", "space", "mark", "mark", "Mark the run for Compare, or take the mark off.", 5),
+    Action("runs", "slash", "filter", "filter", "Filter by name, state or setting; an empty filter shows all.", 5),
+    Action("runs", "o", "sort", "sort", "Sort by the next column.", 7),
+    Action("runs", "i", "invert", "", "Turn the order of the sorting round."),
+    Action("runs", "e", "export", "export", "Export the run's listening notes as markdown.", 7),
+    Action("runs", "x", "archive", "archive", "Move the run to the archive folder, or bring it back.", 8),
+    Action("runs", "z", "archived", "", "Show the archive instead of the runs, and back."),
+    Action("runs", "p", "open_path", "", "Open a folder of clips made by another script, by its path."),
+    Action("runs", "Q", "queue", "queue", "Go to the queue: the runs that wait for the GPU.", 8),
+    # Queue
+    Action("queue", "u", "earlier", "earlier", "Move the run one place forward.", 2),
+    Action("queue", "d", "later", "later", "Move the run one place back.", 2),
+    Action("queue", "x", "remove", "take out", "Take the run out of the queue; its folder stays.", 3),
+    Action("queue", "e", "empty", "empty", "Take all runs out of the queue.", 4),
+    Action("queue", "s", "start", "start queue", "Start the queue if it stands still, such as after a reboot.", 3),
+    # New run
+    Action("new_run", "enter", "edit", "type", "Type a value for the setting.", 2),
+    Action("new_run", "left", "step(-1)", "", "Take the next smaller value."),
+    Action("new_run", "right", "step(1)", "◂▸ step", "Take the next larger value.", 2),
+    Action("new_run", "d", "base_value", "base", "Put the setting back to the value of the base run.", 4),
+    Action("new_run", "D", "all_base", "all base", "Put every setting back to the base run.", 7),
+    Action("new_run", "slash", "find", "find", "Find a setting by name.", 5),
+    Action("new_run", "p", "preset", "preset", "Apply a preset: one-epoch gate, stability, more capacity, longer.", 5),
+    Action("new_run", "y", "copy", "copy", "Copy the run as a command line.", 6),
+    Action("new_run", "c", "check", "", "Run the checks again."),
+    Action("new_run", "s,ctrl+s", "start", "start", "Start the run now.", 2),
+    Action("new_run", "Q", "enqueue", "queue", "Put the run in the queue; it starts when the GPU is free.", 3),
+    # Monitor
+    Action("monitor", "s", "stop", "stop…", "Stop the run: save and stop, stop after validation, or kill.", 2),
+    Action("monitor", "k", "save_now", "save now", "Write a checkpoint at the end of this step.", 3),
+    Action("monitor", "v", "validate_now", "valid now", "Validate at the end of this step.", 3),
+    Action("monitor", "r", "resume", "", "Resume a stopped, failed or lost run from its last checkpoint."),
+    Action("monitor", "e", "evaluate", "", "Make the clips of a run that has none yet."),
+    Action("monitor", "plus,equals_sign", "smooth(1)", "+− smooth", "Smooth the loss more.", 5),
+    Action("monitor", "minus", "smooth(-1)", "", "Smooth the loss less."),
+    Action("monitor", "y", "log_y", "log y", "Logarithmic or linear loss axis.", 6),
+    Action("monitor", "x", "axis", "x axis", "Step, clips seen or time along the x axis.", 8),
+    Action("monitor", "g", "second", "second", "Second chart: learning rate, gradient norm, throughput, memory.", 7),
+    Action("monitor", "left", "cursor(-1)", "", "Move the cursor to the left; its values stand in the title."),
+    Action("monitor", "right", "cursor(1)", "←→ cursor", "Move the cursor to the right.", 7),
+    Action("monitor", "i", "zoom(1)", "", "Zoom in on the cursor, or on the end of the run."),
+    Action("monitor", "o", "zoom(-1)", "", "Zoom out."),
+    Action("monitor", "a", "zoom(0)", "", "Show the whole run and put the cursor away."),
+    Action("monitor", "f", "follow", "follow", "Let the log follow its end, or hold it.", 6),
+    Action("monitor", "l", "full_log", "log", "Log over the whole screen, and back.", 6),
+    Action("monitor", "w", "wrap", "", "Wrap long lines of the log, or cut them."),
+    Action("monitor", "slash", "search", "", "Search the log."),
+    Action("monitor", "n", "search_next", "", "Go to the next place found in the log."),
+    Action("monitor", "p", "search_previous", "", "Go to the previous place found in the log."),
+    Action("monitor", "up", "scroll_log(-1)", "", "Scroll the log back."),
+    Action("monitor", "down", "scroll_log(1)", "", "Scroll the log on."),
+    # Listen
+    Action("listen", "space", "play", "play", "Play or stop.", 2),
+    Action("listen", "a", "switch('A')", "", "Switch to clip A at the same position."),
+    Action("listen", "b", "switch('B')", "abc switch", "Switch to clip B at the same position.", 3),
+    Action("listen", "c", "switch('C')", "", "Switch to clip C at the same position."),
+    Action("listen", "comma", "seek(-1)", "", "Go one second back."),
+    Action("listen", "full_stop", "seek(1)", ",. seek", "Go one second on.", 5),
+    Action("listen", "0", "restart", "", "Play from the beginning."),
+    Action("listen", "o", "loop", "loop", "Loop the clip, or play it once.", 7),
+    Action("listen", "1", "score(1)", "", "Score the clip 1: bad."),
+    Action("listen", "2", "score(2)", "", "Score the clip 2."),
+    Action("listen", "3", "score(3)", "", "Score the clip 3."),
+    Action("listen", "4", "score(4)", "", "Score the clip 4."),
+    Action("listen", "5", "score(5)", "1-5 score", "Score the clip 5: very good.", 3),
+    Action("listen", "t", "tag", "tag", "Tag the clip: t, then the tag's letter.", 4),
+    Action("listen", "i", "note", "note", "Write a note on the clip.", 5),
+    Action("listen", "u", "undo", "undo", "Undo the last score, tag or note.", 7),
+    Action("listen", "up", "prompt(-1)", "", "Go to the previous prompt."),
+    Action("listen", "down", "prompt(1)", "↑↓ prompt", "Go to the next prompt.", 4),
+    Action("listen", "V", "reveal", "reveal", "Show the names before all is scored; the notes say so.", 8),
+    Action("listen", "e", "export", "export", "Export the notes as markdown.", 6),
+    # Compare
+    Action("compare", "x", "axis", "x axis", "Step, clips seen or time along the x axis.", 2),
+    Action("compare", "equals_sign", "all_rows", "all rows", "Show all settings, or only those that differ.", 3),
+    Action("compare", "space", "play", "play", "Play or stop the prompt's clip.", 4),
+    Action("compare", "a", "switch(-1)", "", "Switch to the previous run's clip."),
+    Action("compare", "b", "switch(1)", "ab switch", "Switch to the next run's clip.", 4),
+    Action("compare", "e", "export", "export", "Export the comparison as markdown.", 6),
+    # Next
+    Action("next", "enter", "take", "open as new run", "Open the advice as a new run, ready to be looked over.", 2),
+    Action("next", "w", "why", "why", "Show or hide the evidence of every rule.", 3),
+    Action("next", "e", "export", "export", "Export the advice as markdown.", 5),
+    # Export
+    Action("export", "enter", "write", "write", "Write the files.", 2),
+    Action("export", "y", "copy", "copy path", "Copy the path of the notes.", 3),
+]
+
+_SHOWN = {
+    "question_mark": "?", "slash": "/", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=", "comma": ",",
+    "full_stop": ".", "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓",
+}  # fmt: skip
+_LABEL_HAS_KEYS = ("◂▸ ", "+− ", "←→ ", "↑↓ ", ",. ", "1-5 ", "abc ", "ab ")
+
+
+def of(place: str) -> list[Action]:
+    """The actions of one place, in the order of the help."""
+    return [action for action in ACTIONS if action.place == place]
+
+
+def bindings(place: str) -> list[Binding]:
+    """Textual bindings of one place."""
+    from textual.binding import Binding
+
+    return [Binding(a.keys, a.action, a.label or a.meaning, show=False) for a in of(place)]
+
+
+def shown(keys: str) -> str:
+    """A key as it is written for a person: "question_mark,f1" -> "? f1"."""
+    return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
+
+
+def hints(place: str, width: int) -> list[tuple[str, str]]:
+    """Footer of a place: (key, label) in the order of the table, the lowest ranks dropped until they fit in width."""
+    chosen = [a for a in (*of(place), *of("everywhere")) if a.hint]
+    # Help stands at the end in every place, where the eye looks for it.
+    pairs = {a: _hint(a) for a in chosen}
+    while pairs and sum(len(key) + len(label) + 3 for key, label in pairs.values()) > width:
+        pairs.pop(max(pairs, key=lambda a: (a.hint, ACTIONS.index(a))))
+    return list(pairs.values())
+
+
+def _hint(action: Action) -> tuple[str, str]:
+    for keys in _LABEL_HAS_KEYS:
+        if action.label.startswith(keys):
+            return keys.strip(), action.label.removeprefix(keys)
+    return shown(action.keys.split(",")[0]), action.label
+
+
+def markdown(places: Iterable[str] = PLACES) -> str:
+    """The table of the README."""
+    lines = ["| where | key | does |", "|---|---|---|"]
+    for place in places:
+        for action in of(place):
+            keys = " ".join(f"`{shown(key)}`" for key in action.keys.split(","))
+            lines.append(f"| {PLACES[place]} | {keys} | {action.meaning} |")
+    return "\n".join(lines)
+
+
+def ascii_twin(character: str) -> str:
+    """The ASCII twin of a full-width character of an East Asian input method; any other comes back as it is."""
+    if character == "。":
+        return "."
+    twin = unicodedata.normalize("NFKC", character)
+    full_width = len(character) == 1 and ("！" <= character <= "～" or character in "　、")
+    if character == "、":
+        return ","
+    return twin if full_width and len(twin) == 1 and twin.isascii() else character

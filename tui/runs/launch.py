@@ -1,0 +1,123 @@
+"""Starting an engine that outlives whoever started it, and talking to it by signals.
+
+The engine gets a session of its own, no terminal and no pipe: what it says goes to the run's engine.log, what it does
+to events.jsonl. Its pid stands in the lock file, which only counts while the lock is held.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract import liveness
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+
+# Children that this process started. They are not waited for, but asked from time to time so that none stays a zombie.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def start(run: RunDir, *, resume: bool = False, evaluate: bool = True) -> int:
+    """Train a run in an engine of its own; returns its pid. Raises UserError when an engine holds the run."""
+    arguments = ["train", str(run.path.resolve())]
+    return _spawn(run, arguments + ["--resume"] * resume + ["--evaluate"] * evaluate).pid
+
+
+def evaluate(
+    run: RunDir,
+    *,
+    prompts: Path | None = None,
+    set_name: str | None = None,
+    models: Sequence[str] | None = None,
+    repeats: int | None = None,
+) -> int:
+    """Make the clips of a run in an engine of its own; returns its pid. Raises UserError when an engine holds it."""
+    arguments = ["evaluate", str(run.path.resolve())]
+    if prompts:
+        arguments += ["--prompts", str(Path(prompts).resolve())]
+    if set_name:
+        arguments += ["--set-name", set_name]
+    if models:
+        arguments += ["--models", ",".join(models)]
+    if repeats is not None:
+        arguments += ["--repeats", str(repeats)]
+    return _spawn(run, arguments).pid
+
+
+def stop(run: RunDir) -> bool:
+    """Ask the engine to finish its step, save and stop; False when no engine holds the run."""
+    return _signal(run, signal.SIGTERM)
+
+
+def stop_after_validation(run: RunDir) -> bool:
+    """Ask the engine to validate at the end of its step, then to save and stop; False when none holds the run."""
+    return _signal(run, signal.SIGUSR2) and _signal(run, signal.SIGTERM)
+
+
+def kill(run: RunDir) -> bool:
+    """End the engine at once; the run is lost and can be resumed from its last checkpoint."""
+    return _signal(run, signal.SIGKILL)
+
+
+def checkpoint_now(run: RunDir) -> bool:
+    """Ask the engine for a checkpoint at the end of its step; False when no engine holds the run."""
+    return _signal(run, signal.SIGUSR1)
+
+
+def validate_now(run: RunDir) -> bool:
+    """Ask the engine to validate at the end of its step; False when no engine holds the run."""
+    return _signal(run, signal.SIGUSR2)
+
+
+def command(run: RunDir, *, resume: bool = False) -> str:
+    """The command line that does the same as ``start``."""
+    if resume:
+        return f"mgl-tui resume {run.path}"
+    return f"mgl-tui train --config {run.config} --name {run.name}"
+
+
+def reap() -> None:
+    """Let go of children that have ended."""
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def _spawn(run: RunDir, arguments: list[str]) -> subprocess.Popen[bytes]:
+    if liveness.is_held(run):
+        raise UserError(f"{run.name} is being worked on by an engine; wait for it, or `mgl-tui stop {run.name}`.")
+    reap()
+    try:
+        with open(run.engine_log, "ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "engine", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # The run folder need not be where the packages are: a checkout is found by its own path.
+                cwd=Path(__file__).resolve().parents[2],
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+    except OSError as error:
+        raise UserError(f"{run.engine_log} cannot be written ({error.strerror}); check the run folder.") from None
+    _children.append(child)
+    return child
+
+
+def _signal(run: RunDir, number: signal.Signals) -> bool:
+    if not liveness.is_held(run):
+        return False
+    holder = liveness.holder(run)
+    if holder.get("host") not in (None, socket.gethostname()):
+        raise UserError(f"The engine of {run.name} runs on {holder['host']}; stop it there.")
+    try:
+        os.kill(int(holder["pid"]), number)
+    except (KeyError, TypeError, ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        raise UserError(f"The engine of {run.name} belongs to another user; it can only be stopped by them.") from None
+    return True
