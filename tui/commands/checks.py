@@ -1,0 +1,80 @@
+"""mgl-tui check: the engine's findings on data, settings and model, and the panel's on sound."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from engine.contract import config
+from engine.contract.errors import UserError
+from tui.commands import find
+
+GLYPHS = {"block": "✘", "warn": "▲", "info": "·", "ok": "✔"}
+
+
+def check_all(args: argparse.Namespace) -> int:
+    """Print all findings; status 1 if any blocks."""
+    settings = find.settings(args)
+    if args.fix_split:
+        return _fix_split(settings)
+    from tui.audio.doctor import audio_findings
+
+    findings = engine_findings(settings) + audio_findings()
+    if args.json:
+        print(json.dumps({"findings": findings}, ensure_ascii=False))
+    else:
+        show(findings)
+    return 1 if any(finding["severity"] == "block" for finding in findings) else 0
+
+
+def engine_findings(settings: config.Settings) -> list[dict[str, Any]]:
+    """What ``python -m engine check`` finds; its progress goes to our stderr. Raises UserError when it cannot run."""
+    done = _engine_check(settings, "--json")
+    try:
+        return list(json.loads(done.stdout)["findings"])
+    except (ValueError, KeyError):
+        raise UserError(_last_line(done.stderr)) from None
+
+
+def show(findings: list[dict[str, Any]]) -> None:
+    """One line a finding, what to do below it, the gravest last, where the eye is."""
+    order = list(GLYPHS)[::-1]
+    for finding in sorted(findings, key=lambda finding: order.index(finding["severity"])):
+        print(f"{GLYPHS[finding['severity']]} {finding['id']}: {finding['message']}")
+        if finding["severity"] in ("block", "warn"):
+            for example in finding.get("examples", [])[:3]:
+                print(f"    {example}")
+            if finding.get("fix"):
+                print(f"    -> {finding['fix']}")
+    counts = {name: sum(finding["severity"] == name for finding in findings) for name in ("block", "warn")}
+    print(f"{counts['block']} block, {counts['warn']} warn")
+
+
+def _fix_split(settings: config.Settings) -> int:
+    done = _engine_check(settings, "--fix-split")
+    if done.returncode:
+        raise UserError(_last_line(done.stderr))
+    print(done.stdout, end="")
+    return 0
+
+
+def _engine_check(settings: config.Settings, flag: str) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.toml"
+        file.write_text(config.dumps(settings), encoding="utf-8")
+        # On a terminal the engine's progress bar is for the user's eyes; otherwise it is kept for the error.
+        screen = None if sys.stderr.isatty() else subprocess.PIPE
+        return subprocess.run(
+            [sys.executable, "-m", "engine", "check", str(file), flag], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=screen, text=True, check=False,
+        )  # fmt: skip
+
+
+def _last_line(text: str | None) -> str:
+    lines = (text or "").strip().splitlines()
+    return lines[-1] if lines else "the engine's check ended without a word; try `python -m engine check config.toml`"

@@ -1,0 +1,32 @@
+"""From what was typed to settings, the runs folder and a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine.contract import config, rundir
+from engine.contract.errors import UserError
+
+
+def settings(args: argparse.Namespace) -> config.Settings:
+    """Settings of --config (or ./config.toml, or the defaults) with --set applied; paths absolute."""
+    file = args.config or (Path("config.toml") if Path("config.toml").is_file() else None)
+    found = config.load(file) if file else config.resolved(config.Settings(), Path.cwd())
+    changes = getattr(args, "set", None)
+    return config.resolved(config.override(found, changes), Path.cwd()) if changes else found
+
+
+def runs_dir(args: argparse.Namespace) -> Path:
+    """Folder of the runs: --runs, or the setting."""
+    return args.runs.expanduser() if args.runs else Path(settings(args).runs.dir)
+
+
+def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
+    """The run of that name in the runs folder, or at that path."""
+    folder = runs_dir(args)
+    if (folder / name / "config.toml").is_file():
+        return rundir.RunDir(folder / name)
+    if "/" in name or Path(name).is_dir():
+        return rundir.open_run(Path(name).expanduser())
+    raise UserError(f"There is no run {name} in {folder}; `mgl-tui runs` lists the runs.")

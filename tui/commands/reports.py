@@ -1,0 +1,123 @@
+"""What can be read from runs without a screen: runs, status, export, advise, compare, queue."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from engine.contract import config, paths
+from tui.commands import find
+from tui.runs import store
+
+
+def runs(args: argparse.Namespace) -> int:
+    summaries = [summary.as_dict() for summary in store.summaries(find.runs_dir(args))]
+    if args.json:
+        print(json.dumps(summaries))
+        return 0
+    _table(
+        ["state", "run", "step", "best valid", "base valid", "listening"],
+        [
+            [s["state"], s["name"], _steps(s), _number(s.get("best_valid")), _number(s.get("base_valid")),
+             str(s.get("listen") or "-")]
+            for s in summaries
+        ],
+    )  # fmt: skip
+    cache = paths.cache_dir(find.settings(args).data.cache_dir)
+    size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file()) if cache.is_dir() else 0
+    print(f"cache {cache}: {size / 1e6:,.1f} MB")
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    if args.run:
+        chosen = [store.summary(find.run(args, args.run)).as_dict()]
+    else:
+        every = [summary.as_dict() for summary in store.summaries(find.runs_dir(args))]
+        chosen = [summary for summary in every if summary["state"] == "running"]
+    if args.json:
+        print(json.dumps(chosen))
+        return 0
+    if not chosen:
+        print("Nothing is running.")
+    for s in chosen:
+        print(f"{s['name']}: {s['state']}" + (f", {s['phase']}" if s.get("phase") and s["state"] == "running" else ""))
+        print(f"  step {_steps(s)}, best valid {_number(s.get('best_valid'))}, base {_number(s.get('base_valid'))}")
+        if s.get("error"):
+            print(f"  {s['error']}")
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    from tui.review import notes
+
+    formats = ["md", *(["csv"] if args.csv else []), *(["json"] if args.json else [])]
+    for path in notes.export(find.run(args, args.run), out=args.output, formats=formats):
+        print(path)
+    return 0
+
+
+def advise(args: argparse.Namespace) -> int:
+    from tui.review import advice
+
+    run = find.run(args, args.run)
+    given = advice.advise_run(run)
+    if args.json:
+        print(json.dumps({"advice": given}, ensure_ascii=False))
+        return 0
+    for item in [item for item in given if item["fires"]] or given:
+        changes = ", ".join(f"{name} = {value}" for name, value in item["changes"].items())
+        print(f"{'▸' if item['fires'] else '–'} {item['rule']}: {changes or 'no change'}")
+        for label in ("for", "against"):
+            for reason in item[label]:
+                print(f"    {label:<8} {reason}")
+        if not item["fires"] and item["needs"]:
+            print(f"    needs    {item['needs']}")
+    return 0
+
+
+def compare(args: argparse.Namespace) -> int:
+    chosen = [find.run(args, name) for name in args.run]
+    summaries = [store.summary(run).as_dict() for run in chosen]
+    all_values = [config.values(run.settings()) for run in chosen]
+    differing = {
+        name: [values[name] for values in all_values]
+        for name in config.fields()
+        if any(values[name] != all_values[0][name] for values in all_values)
+    }
+    if args.json:
+        print(json.dumps({"runs": summaries, "settings": differing}))
+        return 0
+    rows = [[name, *(json.dumps(value) for value in row)] for name, row in differing.items()]
+    rows += [[key.replace("_", " "), *(_number(s.get(key)) for s in summaries)] for key in ("base_valid", "best_valid")]
+    rows.append(["state", *(s["state"] for s in summaries)])
+    rows.append(["listening", *(str(s.get("listen") or "-") for s in summaries)])
+    _table(["setting", *(run.name for run in chosen)], rows)
+    print(f"{len(all_values[0]) - len(differing)} settings equal")
+    return 0
+
+
+def queue(args: argparse.Namespace) -> int:
+    from tui.runs import queue as waiting
+
+    names = [entry.name for entry in waiting.entries(find.runs_dir(args))]
+    if args.json:
+        print(json.dumps(names))
+    else:
+        print("\n".join(f"{place}  {name}" for place, name in enumerate(names, 1)) or "Nothing waits.")
+    return 0
+
+
+def _steps(summary: dict[str, Any]) -> str:
+    return f"{summary.get('step') or 0}/{summary.get('total_steps') or '?'}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,124 @@
+"""Train, resume, evaluate, stop, check, merge, and the demo that does a whole round."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from engine.contract import events, liveness, paths, rundir
+from engine.contract.errors import UserError
+from tui.commands import find
+from tui.commands.progress import follow, last_words
+from tui.runs import launch
+
+
+def train(args: argparse.Namespace) -> int:
+    if args.resume:
+        if not args.name:
+            raise UserError("--resume needs the run's name: mgl-tui train --resume --name NAME.")
+        return _run_engine(find.run(args, args.name), args, lambda run: launch.start(run, resume=True))
+    settings = find.settings(args)
+    folder = find.runs_dir(args)
+    run = rundir.create(folder, args.name or rundir.free_name(folder, "run"), settings)
+    return _run_engine(run, args, launch.start)
+
+
+def resume(args: argparse.Namespace) -> int:
+    return _run_engine(find.run(args, args.run), args, lambda run: launch.start(run, resume=True))
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    run = find.run(args, args.run)
+    models = args.models.split(",") if args.models else None
+    args.detach = False
+    return _run_engine(
+        run, args,
+        lambda run: launch.evaluate(
+            run, prompts=args.prompts, set_name=args.set_name, models=models, repeats=args.repeats
+        ),
+    )  # fmt: skip
+
+
+def stop(args: argparse.Namespace) -> int:
+    run = find.run(args, args.run)
+    if not liveness.is_held(run):
+        print(f"{run.name} is not running ({liveness.state_of(run).state}); nothing to stop.")
+        return 0
+    launch.stop(run)
+    while liveness.is_held(run):
+        time.sleep(0.2)
+    print(f"{run.name}: {liveness.state_of(run).state}")
+    return 0
+
+
+def merge(args: argparse.Namespace) -> int:
+    return _engine("merge", str(find.run(args, args.run).path), args.which, str(args.out))
+
+
+def check(args: argparse.Namespace) -> int:
+    from tui.commands.checks import check_all
+
+    return check_all(args)
+
+
+def demo(args: argparse.Namespace) -> int:
+    folder = find.runs_dir(args)
+    data = paths.cache_dir() / "demo"
+    print("rendering the demo's clips", file=sys.stderr)
+    if _engine("demo-data", str(data), quiet=True):
+        return 1
+    args.config = data / "config.toml"
+    settings = find.settings(args)
+    run = rundir.create(folder, rundir.free_name(folder, "demo"), settings)
+    args.detach = False
+    if args.headless or not sys.stdout.isatty():
+        return _run_engine(run, args, launch.start)
+    launch.start(run)
+    from tui.app import run_panel
+
+    return run_panel(folder, settings=settings, open_run=run, mode="monitor", listener=args.listener)
+
+
+def _run_engine(run: rundir.RunDir, args: argparse.Namespace, start: Callable[[rundir.RunDir], int]) -> int:
+    """Start an engine on the run; come back at once when asked to, else show its progress to the end."""
+    since = len(events.read(run.events))
+    pid = start(run)
+    if args.detach:
+        print(f"{run.path}")
+        return 0
+    try:
+        state = follow(run, pid, since=since)
+    except KeyboardInterrupt:
+        print(
+            f"\n{run.name} goes on without this terminal; see `mgl-tui status`, end it with `mgl-tui stop {run.name}`.",
+            file=sys.stderr,
+        )
+        raise
+    if state.state == "failed":
+        raise UserError(state.error or last_words(run))
+    print_where(run)
+    return 0
+
+
+def print_where(run: rundir.RunDir) -> None:
+    """What a finished run holds, and what to do next."""
+    print(f"run         {run.path}")
+    for label, path in (("best model", run.best_model), ("final model", run.final_model),
+                        ("clips", run.evaluation()), ("events", run.events)):  # fmt: skip
+        if path.exists():
+            print(f"{label:<11} {path}")
+    print(f"listen      mgl-tui review {run.path}")
+
+
+def _engine(*words: str, quiet: bool = False) -> int:
+    """Run an engine command in the foreground; its one sentence on stderr becomes ours."""
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", *words], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL if quiet else None, check=False,
+    )  # fmt: skip
+    if done.returncode not in (0, 130):
+        raise UserError((done.stderr.strip().splitlines() or ["the engine ended without a word"])[-1])
+    return done.returncode
