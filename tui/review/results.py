@@ -1,0 +1,170 @@
+"""All that was said about one evaluation, by all its listeners: what statistics, notes and advice are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+
+from engine.contract.errors import UserError
+from tui.review import statistics
+from tui.review.evaluation import Evaluation, open_evaluation
+from tui.review.order import Trial
+from tui.review.session import State, read_state
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One listener's word on one clip in one trial."""
+
+    listener: str
+    item: str
+    kind: str
+    letter: str
+    model: str
+    """As it was played."""
+    value: float | None
+    """Higher is better: the score, or the number of clips in the trial plus one minus the rank."""
+    score: int | None
+    rank: int | None
+    all_bad: bool
+    tags: tuple[str, ...]
+    note: str
+    heard: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """The judgements of an evaluation. Models with equal weights count as one, under the first one's name."""
+
+    evaluation: Evaluation
+    sessions: tuple[State, ...]
+    judgements: tuple[Judgement, ...]
+    """Of trials that count; the training item is not among them."""
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Distinct models that can be told apart: equal weights are one."""
+        return tuple(dict.fromkeys(self.canonical(model) for model in self.evaluation.models))
+
+    @property
+    def unit(self) -> str:
+        return "place" if self.sessions and all(s.mode == "ranking" for s in self.sessions) else "point"
+
+    def canonical(self, model: str) -> str:
+        return next((group[0] for group in self.evaluation.same_weights if model in group), model)
+
+    def label(self, model: str) -> str:
+        """The model's name, with the names of those that have the same weights."""
+        group = next((g for g in self.evaluation.same_weights if model in g), (model,))
+        return " = ".join(group)
+
+    def values(self, listener: str | None = None) -> dict[str, dict[str, Fraction]]:
+        """``{item: {model: mean value}}`` over repeats, and over listeners unless one is named."""
+        said: dict[str, dict[str, dict[str, list[float]]]] = {}
+        for j in self.judgements:
+            if j.value is not None and listener in (None, j.listener):
+                by_listener = said.setdefault(j.item, {}).setdefault(self.canonical(j.model), {})
+                by_listener.setdefault(j.listener, []).append(j.value)
+        return {
+            item: {model: _mean(_mean(v) for v in people.values()) for model, people in models.items()}
+            for item, models in said.items()
+        }
+
+    def means(self, listener: str | None = None) -> dict[str, float]:
+        """Mean value by model over the items it was judged on."""
+        by_model: dict[str, list[Fraction]] = {}
+        for models in self.values(listener).values():
+            for model, value in models.items():
+                by_model.setdefault(model, []).append(value)
+        return {model: float(_mean(by_model[model])) for model in self.models if model in by_model}
+
+    def pairs(self, listener: str | None = None) -> list[statistics.Pair]:
+        """Every pair of models, the later one first: best over base, final over base, final over best."""
+        values = self.values(listener)
+        return [statistics.compare(values, b, a) for a, b in combinations(self.models, 2)]
+
+    def pair(self, a: str, b: str) -> statistics.Pair:
+        return statistics.compare(self.values(), self.canonical(a), self.canonical(b))
+
+    def tags(self) -> dict[str, dict[str, int]]:
+        """``{tag: {model: items}}``: on how many items a clip of the model got the tag from anybody."""
+        given = {(j.item, self.canonical(j.model), tag) for j in self.judgements for tag in j.tags}
+        return statistics.tag_counts((model, [tag]) for _, model, tag in sorted(given))
+
+    def consistency(self, listener: str) -> statistics.Consistency | None:
+        """From the listener's hidden repeats and, with equal weights heard twice, from those."""
+        said: dict[tuple[str, str], list[float]] = {}
+        for j in self.judgements:
+            if j.listener == listener and j.value is not None:
+                said.setdefault((j.item, self.canonical(j.model)), []).append(j.value)
+        return statistics.consistency((v[0], other) for v in said.values() for other in v[1:])
+
+    def sentences(self) -> list[str]:
+        """What can be concluded, one sentence a pair."""
+        return [statistics.conclusion(pair, self.evaluation.prompts) for pair in self.pairs()]
+
+
+def load_results(path: Path, set_name: str | None = None) -> Results:
+    """Results of a run folder or an evaluation folder. UserError when it has no clips; no judgements are no error."""
+    return results_of(open_evaluation(path, set_name))
+
+
+def results_of(evaluation: Evaluation) -> Results:
+    """Results of an evaluation that is open already."""
+    folder = evaluation.home / (f"review_{evaluation.name}" if evaluation.name else "review")
+    sessions, unreadable = [], []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        try:
+            sessions.append(read_state(path))
+        except UserError as error:
+            unreadable.append(str(error))
+    return Results(
+        evaluation, tuple(sessions), tuple(j for s in sessions for j in judgements(s)), tuple(unreadable)
+    )  # fmt: skip
+
+
+def judgements(state: State) -> list[Judgement]:
+    """Judgements of one session, those of the training item left out."""
+    return [
+        _judgement(state, trial, letter)
+        for trial in state.trials
+        if trial.kind != "training"
+        for letter in trial.letters
+    ]
+
+
+def _judgement(state: State, trial: Trial, letter: str) -> Judgement:
+    rating = state.ratings.get(trial.id, {}).get(letter)
+    all_bad = trial.id in state.all_bad
+    value: float | None = None
+    if all_bad:
+        value = 1.0
+    elif rating and state.mode == "scores" and rating.score is not None:
+        value = float(rating.score)
+    elif rating and state.mode == "ranking" and rating.rank is not None:
+        value = float(len(trial.order) + 1 - rating.rank)
+    return Judgement(
+        listener=state.listener,
+        item=trial.item,
+        kind=trial.kind,
+        letter=letter,
+        model=trial.model(letter),
+        value=value,
+        score=rating.score if rating else None,
+        rank=rating.rank if rating else None,
+        all_bad=all_bad,
+        tags=tuple(rating.tags) if rating else (),
+        note=rating.note if rating else "",
+        heard=rating.heard if rating else 0.0,
+    )
+
+
+def _mean(values: Iterable[float | Fraction]) -> Fraction:
+    exact = [Fraction(value) for value in values]
+    return sum(exact, Fraction(0)) / len(exact)

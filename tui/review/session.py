@@ -1,0 +1,389 @@
+"""One listener's session on one evaluation: plain data in review/LISTENER.json, transitions as methods.
+
+Every transition is on disk when its method returns: a temporary file, fsync, rename. So a session goes on where it
+was left, on another day or after ``kill -9``. Clips are judged by letter; which model a letter was stands in the
+trial's order, which the screen does not read before the reveal.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.contract.config import Review
+from engine.contract.errors import UserError
+from engine.contract.rundir import checked_name, write_atomically
+from tui.review import order
+from tui.review.evaluation import Evaluation, Item
+
+VERSION = 1
+SITTING_GAP = 600.0
+"""Seconds without a key or a sound after which what follows is another sitting."""
+FATIGUE = 20 * 60.0
+"""Seconds of one sitting after which a rest is suggested."""
+HISTORY = 200
+
+
+@dataclass
+class Rating:
+    """What was said about one clip of one trial."""
+
+    score: int | None = None
+    """1-5, in score mode."""
+    rank: int | None = None
+    """1 is best, equal ranks are ties, in ranking mode."""
+    tags: list[str] = field(default_factory=list)
+    note: str = ""
+    heard: float = 0.0
+    """Seconds played."""
+
+
+@dataclass
+class State:
+    """The whole file. ``ratings[trial id][letter]``."""
+
+    listener: str
+    evaluation: str
+    seed: int
+    mode: str
+    created: float
+    equal: str | None = None
+    trials: list[order.Trial] = field(default_factory=list)
+    ratings: dict[str, dict[str, Rating]] = field(default_factory=dict)
+    all_bad: list[str] = field(default_factory=list)
+    trial: str = ""
+    letter: str = "A"
+    revealed: dict[str, Any] | None = None
+    """When and at how many of how many the names were shown; ``early`` when not all was judged."""
+    sittings: list[dict[str, float]] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    played: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> State:
+        data = {key: value for key, value in data.items() if key != "version"}
+        data["trials"] = [order.Trial(**t | {"order": tuple(t["order"])}) for t in data["trials"]]
+        data["ratings"] = {
+            trial: {letter: Rating(**rating) for letter, rating in letters.items()}
+            for trial, letters in data["ratings"].items()
+        }
+        return cls(**data)
+
+    def as_data(self) -> dict[str, Any]:
+        return {"version": VERSION, **asdict(self)}
+
+
+def review_path(evaluation: Evaluation, listener: str) -> Path:
+    """review/LISTENER.json for evaluation/, review_NAME/LISTENER.json for evaluation_NAME/."""
+    folder = f"review_{evaluation.name}" if evaluation.name else "review"
+    return evaluation.home / folder / f"{checked_name(listener, 'listener')}.json"
+
+
+def default_listener() -> str:
+    """The login name, made fit for a file name."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = ""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "listener"
+
+
+def read_state(path: Path) -> State:
+    """A stored session; UserError when the file is damaged."""
+    try:
+        return State.from_data(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read as a listening session ({error}); move it away to begin a new one."
+        ) from None
+
+
+class Session:
+    """A listening session that is open. All methods raise UserError when the file cannot be written."""
+
+    def __init__(
+        self, path: Path, evaluation: Evaluation, state: State, review: Review, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path, self.evaluation, self.state, self.review, self._clock = path, evaluation, state, review, clock
+        self._written: tuple[int, int] | None = _identity(path)
+        if not self.needs_choice:
+            self._draw_missing()
+
+    @classmethod
+    def open(
+        cls,
+        evaluation: Evaluation,
+        listener: str,
+        review: Review,
+        *,
+        seed: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Session:
+        """The listener's session on this evaluation: the stored one, or a new one (nothing is written yet)."""
+        path = review_path(evaluation, listener)
+        if path.exists():
+            state = read_state(path)
+        else:
+            state = State(
+                listener=listener,
+                evaluation=evaluation.folder.name,
+                seed=order.new_seed() if seed is None else seed,
+                mode=review.mode,
+                created=clock(),
+            )
+        return cls(path, evaluation, state, review, clock)
+
+    # What the screen asks
+
+    @property
+    def needs_choice(self) -> bool:
+        """Two models share their weights and the listener has not said yet how to hear them."""
+        return bool(self.evaluation.same_weights) and self.state.equal is None
+
+    @property
+    def trials(self) -> list[order.Trial]:
+        return self.state.trials
+
+    @property
+    def index(self) -> int:
+        return next((i for i, trial in enumerate(self.trials) if trial.id == self.state.trial), 0)
+
+    @property
+    def trial(self) -> order.Trial:
+        return self.trials[self.index]
+
+    @property
+    def letter(self) -> str:
+        return self.state.letter
+
+    @property
+    def item(self) -> Item:
+        return self.item_of(self.trial)
+
+    def item_of(self, trial: order.Trial) -> Item:
+        found = self.evaluation.item(trial.item)
+        return found if found else Item(trial.item, f"{trial.item} (no longer in the evaluation)", None, {}, trial.item)
+
+    def clip_path(self, trial: order.Trial, letter: str) -> Path | None:
+        clip = self.item_of(trial).clips.get(trial.model(letter))
+        return clip.path if clip else None
+
+    def rating(self, trial: order.Trial, letter: str) -> Rating:
+        return self.state.ratings.get(trial.id, {}).get(letter) or Rating()
+
+    def value(self, trial: order.Trial, letter: str) -> int | None:
+        """The score or rank shown for a clip; None while there is none."""
+        rating = self.rating(trial, letter)
+        return rating.score if self.state.mode == "scores" else rating.rank
+
+    def is_judged(self, trial: order.Trial) -> bool:
+        """Every clip that can be heard has its score or rank, or the trial is "all bad"."""
+        return trial.id in self.state.all_bad or all(
+            self.value(trial, letter) is not None for letter in self._audible(trial)
+        )
+
+    @property
+    def counted(self) -> list[order.Trial]:
+        """Trials that count: all but the training item."""
+        return [trial for trial in self.trials if trial.kind != "training"]
+
+    @property
+    def done(self) -> int:
+        """Clips judged, of the trials that count."""
+        return sum(
+            trial.id in self.state.all_bad or self.value(trial, letter) is not None
+            for trial in self.counted
+            for letter in self._audible(trial)
+        )
+
+    @property
+    def total(self) -> int:
+        return sum(len(self._audible(trial)) for trial in self.counted)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.trials) and all(self.is_judged(trial) for trial in self.counted)
+
+    @property
+    def names_visible(self) -> bool:
+        return self.state.revealed is not None
+
+    def next_unheard(self) -> tuple[int, str] | None:
+        """Trial index and letter of the next clip that was not played, from the cursor on; None when all were."""
+        return self._next(lambda trial, letter: self.rating(trial, letter).heard <= 0)
+
+    def next_unjudged(self) -> tuple[int, str] | None:
+        """Trial index and letter of the next clip that is not judged, from the cursor on; None when all are."""
+        bad = self.state.all_bad
+        return self._next(lambda trial, letter: self.value(trial, letter) is None and trial.id not in bad)
+
+    def sitting_seconds(self) -> float:
+        """How long this sitting has lasted; 0.0 when the last one is over."""
+        if not self.state.sittings or self._clock() - self.state.sittings[-1]["end"] > SITTING_GAP:
+            return 0.0
+        return self._clock() - self.state.sittings[-1]["start"]
+
+    # Transitions, each on disk when it returns
+
+    def choose_equal(self, choice: order.EqualWeights) -> None:
+        """Equal weights: hear ``"two"`` clips a prompt, or ``"three"`` with the shared one twice."""
+        self.state.equal = choice
+        self._draw_missing()
+        self._save()
+
+    def go(self, index: int, letter: str = "A") -> None:
+        """Put the cursor on a trial and clip. UserError when ``review.must_rate`` keeps it here."""
+        index = max(0, min(index, len(self.trials) - 1))
+        if self.review.must_rate and index > self.index and not self.is_judged(self.trial):
+            raise UserError("Rate every clip of this prompt before going on (review.must_rate is set).")
+        trial = self.trials[index]
+        self.state.trial = trial.id
+        self.state.letter = letter if letter in trial.letters else "A"
+        self._save()
+
+    def rate(self, value: int) -> None:
+        """Score or rank the clip under the cursor."""
+        trial, rating = self.trial, self._rating()
+        field_name, most = ("score", 5) if self.state.mode == "scores" else ("rank", len(trial.order))
+        if not 1 <= value <= most:
+            raise UserError(f"{value} is no {field_name} here; press 1 to {most}.")
+        if self.clip_path(trial, self.letter) is None:
+            raise UserError(f"{self.letter} is missing and cannot be rated.")
+        if rating.heard < self.review.min_listen:
+            wanted = f"{self.review.min_listen:g} s"
+            raise UserError(f"Listen to {self.letter} for {wanted} before you rate it ({rating.heard:.1f} s heard).")
+        before = {field_name: getattr(rating, field_name), "all_bad": trial.id in self.state.all_bad}
+        self._remember(before, f"{field_name} of {self.letter}")
+        setattr(rating, field_name, value)
+        self._set_all_bad(False)
+        self._save()
+
+    def toggle_all_bad(self) -> None:
+        """No clip of this trial is any good: they count as tied."""
+        now = self.trial.id not in self.state.all_bad
+        self._remember({"all_bad": not now}, '"all bad"')
+        self._set_all_bad(now)
+        self._save()
+
+    def toggle_tag(self, tag: str) -> None:
+        rating = self._rating()
+        self._remember({"tags": list(rating.tags)}, f"tag {tag} of {self.letter}")
+        rating.tags = [t for t in rating.tags if t != tag] if tag in rating.tags else [*rating.tags, tag]
+        self._save()
+
+    def write_note(self, text: str) -> None:
+        rating = self._rating()
+        self._remember({"note": rating.note}, f"note of {self.letter}")
+        rating.note = " ".join(text.split())
+        self._save()
+
+    def undo(self) -> str | None:
+        """Take back the last judgement and go to it; says what was taken back, None when there is nothing."""
+        if not self.state.history:
+            return None
+        step = self.state.history.pop()
+        self.state.trial, self.state.letter = step["trial"], step["letter"]
+        for name, value in step["before"].items():
+            if name == "all_bad":
+                self._set_all_bad(value)
+            else:
+                setattr(self._rating(), name, value)
+        self._save()
+        return str(step["what"])
+
+    def heard(self, trial_id: str, letter: str, seconds: float, output: str = "") -> None:
+        """Add to the log of what was played: ``seconds`` of one clip, through one output."""
+        if seconds <= 0:
+            return
+        rating = self.state.ratings.setdefault(trial_id, {}).setdefault(letter, Rating())
+        rating.heard = round(rating.heard + seconds, 3)
+        entry = {"at": round(self._clock(), 1), "trial": trial_id, "letter": letter, "seconds": round(seconds, 3)}
+        self.state.played.append(entry)
+        if output and output not in self.state.outputs:
+            self.state.outputs.append(output)
+        self._save()
+
+    def reveal(self) -> None:
+        """Show the names from now on; the notes say whether all had been judged by then."""
+        if self.state.revealed is None:
+            self.state.revealed = {
+                "at": round(self._clock(), 1), "done": self.done, "total": self.total, "early": not self.complete
+            }  # fmt: skip
+            self._save()
+
+    # Inside
+
+    def _rating(self) -> Rating:
+        return self.state.ratings.setdefault(self.trial.id, {}).setdefault(self.letter, Rating())
+
+    def _audible(self, trial: order.Trial) -> str:
+        return "".join(letter for letter in trial.letters if self.clip_path(trial, letter) is not None)
+
+    def _next(self, wanted: Callable[[order.Trial, str], bool]) -> tuple[int, str] | None:
+        return next(((i, letter) for i, trial, letter in self._from_cursor() if wanted(trial, letter)), None)
+
+    def _from_cursor(self) -> Iterator[tuple[int, order.Trial, str]]:
+        """Every audible clip, beginning with the one after the cursor, round to the cursor itself."""
+        clips = [(i, t, letter) for i, t in enumerate(self.trials) for letter in self._audible(t)]
+        here = (self.index, self.letter)
+        yield from (clip for clip in clips if (clip[0], clip[2]) > here)
+        yield from (clip for clip in clips if (clip[0], clip[2]) <= here)
+
+    def _set_all_bad(self, bad: bool) -> None:
+        rest = [trial for trial in self.state.all_bad if trial != self.trial.id]
+        self.state.all_bad = [*rest, self.trial.id] if bad else rest
+
+    def _remember(self, before: dict[str, Any], what: str) -> None:
+        step = {"trial": self.trial.id, "letter": self.letter, "before": before, "what": what}
+        self.state.history = [*self.state.history, step][-HISTORY:]
+
+    def _draw_missing(self) -> None:
+        equal: Any = self.state.equal
+        models = order.heard_models(self.evaluation.models, self.evaluation.same_weights, equal)
+        items = [
+            (item.key, [m for m in models if m in item.clips and item.clips[m].path is not None])
+            for item in self.evaluation.items
+        ]
+        self.state.trials += order.draw(
+            self.state.seed,
+            items,
+            training=self.review.training_item and len(items) > 1,
+            repeats=self.review.repeats,
+            already=self.state.trials,
+        )
+        if self.trials and not self.state.trial:
+            self.state.trial = self.trials[0].id
+
+    def _save(self) -> None:
+        now = round(self._clock(), 1)
+        sittings = self.state.sittings
+        if not sittings or now - sittings[-1]["end"] > SITTING_GAP:
+            sittings.append({"start": now, "end": now})
+        sittings[-1]["end"] = now
+        if _identity(self.path) != self._written:
+            raise UserError(
+                f"{self.path} was changed by another panel; leave Listen and open it again to go on from there."
+            )
+        text = json.dumps(self.state.as_data(), ensure_ascii=False, indent=1)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, text + "\n")
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None
+        self._written = _identity(self.path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Inode and time of the file, by which a write of another process is noticed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,206 @@
+"""Statistics that fit a few trials: exact, per pair of models, and put into plain sentences.
+
+The unit is the item (one prompt with one seed). Several scores of one clip, by hidden repeats or by several
+listeners, are averaged before anything is counted: pooling listeners would count the same clip twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import comb, lcm
+
+ALPHA = 0.05
+PROMISING = 0.15
+"""Two-sided p below which a result is worth more trials but is not yet a result."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Model ``a`` against model ``b`` over the items on which both were judged."""
+
+    a: str
+    b: str
+    wins: int
+    ties: int
+    losses: int
+    p: float
+    mean_difference: float | None
+    """Mean of value(a) - value(b): points when clips are scored, places when they are ranked."""
+    interval: tuple[float, float] | None
+    """95 % interval of the mean difference, None with fewer than six items."""
+
+    @property
+    def trials(self) -> int:
+        return self.wins + self.ties + self.losses
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """How well a listener agrees with themselves on the same clip judged twice."""
+
+    pairs: int
+    same: int
+    mean_absolute_difference: float
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided exact sign test; ties are left out by the caller. 1.0 without trials."""
+    n = wins + losses
+    if n == 0:
+        return 1.0
+    tail = sum(comb(n, k) for k in range(max(wins, losses), n + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def permutation_interval(differences: Sequence[float | Fraction], alpha: float = ALPHA) -> tuple[float, float] | None:
+    """The exact interval of a mean difference that inverts the sign-flip permutation test.
+
+    Its ends are order statistics of the means of all non-empty subsets (Hartigan 1969, "Using subsample values as
+    typical values"), so subsets are counted by size and sum instead of flipping 2^n signs one by one: 50 prompts
+    are as exact as 8. None when there are too few differences for the level (fewer than 6 at 95 %).
+    """
+    exact = [Fraction(d).limit_denominator(1000) for d in differences]
+    n = len(exact)
+    rank = int(alpha / 2 * 2**n)
+    if rank < 1:
+        return None
+    unit = lcm(*(d.denominator for d in exact))
+    counts: Counter[tuple[int, int]] = Counter({(0, 0): 1})
+    for step in (int(d * unit) for d in exact):
+        grown = Counter(counts)
+        for (size, total), count in counts.items():
+            grown[size + 1, total + step] += count
+        counts = grown
+    del counts[0, 0]
+    means: Counter[Fraction] = Counter()
+    for (size, total), count in counts.items():
+        means[Fraction(total, size * unit)] += count
+    ordered = sorted(means.items())
+    return _at_rank(ordered, rank), _at_rank(ordered[::-1], rank)
+
+
+def _at_rank(ordered: Sequence[tuple[Fraction, int]], rank: int) -> float:
+    seen = 0
+    for mean, count in ordered:
+        seen += count
+        if seen >= rank:
+            return float(mean)
+    raise ValueError("rank beyond the number of subsets")
+
+
+def power(trials: int, preference: float = 0.8, alpha: float = ALPHA) -> float:
+    """Chance that the sign test over ``trials`` ends below alpha when each is won with chance ``preference``."""
+    return sum(
+        comb(trials, k) * preference**k * (1 - preference) ** (trials - k)
+        for k in range(trials + 1)
+        if sign_test(k, trials - k) < alpha
+    )
+
+
+def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.8) -> int | None:
+    """The smallest multiple of ``prompts`` above the trials done at which the rate seen so far would show itself.
+
+    "Show itself" means: power of at least ``wanted``. None when eight times the prompts would not do.
+    """
+    done = wins + losses
+    if done == 0 or prompts == 0:
+        return None
+    rate = max(wins, losses) / done
+    for factor in range(2, 9):
+        trials = prompts * factor
+        if trials > done and power(trials, rate) >= wanted:
+            return trials
+    return None
+
+
+def compare(values: Mapping[str, Mapping[str, float | Fraction]], a: str, b: str) -> Pair:
+    """Pair result from ``values[item][model]``, higher being better; items that lack one of the two are left out."""
+    differences = [Fraction(item[a]) - Fraction(item[b]) for item in values.values() if a in item and b in item]
+    wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    mean = float(sum(differences, Fraction(0)) / len(differences)) if differences else None
+    return Pair(
+        a=a,
+        b=b,
+        wins=wins,
+        ties=len(differences) - wins - losses,
+        losses=losses,
+        p=sign_test(wins, losses),
+        mean_difference=mean,
+        interval=permutation_interval(differences),
+    )
+
+
+def consistency(pairs: Iterable[tuple[float, float]]) -> Consistency | None:
+    """From pairs of judgements of one and the same clip by one listener; None without any."""
+    both = list(pairs)
+    if not both:
+        return None
+    return Consistency(
+        pairs=len(both),
+        same=sum(x == y for x, y in both),
+        mean_absolute_difference=sum(abs(x - y) for x, y in both) / len(both),
+    )
+
+
+def tag_counts(tagged: Iterable[tuple[str, Iterable[str]]]) -> dict[str, dict[str, int]]:
+    """``{tag: {model: clips}}`` from (model, tags of one clip), the most frequent tag first."""
+    counts: dict[str, dict[str, int]] = {}
+    for model, tags in tagged:
+        for tag in set(tags):
+            by_model = counts.setdefault(tag, {})
+            by_model[model] = by_model.get(model, 0) + 1
+    return dict(sorted(counts.items(), key=lambda entry: (-sum(entry[1].values()), entry[0])))
+
+
+def p_text(p: float) -> str:
+    """``p = 0.07``, ``p = 0.008`` or ``p < 0.001``."""
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.01 else f"p = {p:.2f}"
+
+
+def conclusion(pair: Pair, prompts: int) -> str:
+    """One sentence on what this pair allows to say. ``prompts`` is the number of different prompts in the set."""
+    ahead, behind = (pair.a, pair.b) if pair.wins >= pair.losses else (pair.b, pair.a)
+    most, untied = max(pair.wins, pair.losses), pair.wins + pair.losses
+    if pair.trials == 0:
+        return f"{pair.a} and {pair.b}: nothing judged yet."
+    if untied == 0:
+        return f"{pair.a} and {pair.b}: {_count(pair.trials, 'tie')}, no difference heard."
+    ties = f" and {_count(pair.ties, 'tie')}" if pair.ties else ""
+    if pair.wins == pair.losses:
+        return f"{pair.a} and {pair.b}: {pair.wins} to {pair.losses}{ties}, nothing can be concluded."
+    said = f"{most} of {untied} for {ahead} over {behind}{ties}, {p_text(pair.p)}"
+    if pair.p < ALPHA:
+        return f"{said}: {ahead} is preferred."
+    if sign_test(untied, 0) >= ALPHA:
+        return f"{said}: nothing can be concluded, even {untied} of {untied} would not be enough; judge at least 6."
+    needed = trials_to_settle(pair.wins, pair.losses, prompts)
+    if pair.p < PROMISING:
+        return f"{said}: promising; {needed or 'many more'} prompts would settle it."
+    if needed:
+        return f"{said}: nothing can be concluded; {needed} prompts might settle it."
+    return f"{said}: nothing can be concluded, and more prompts alone are unlikely to change that."
+
+
+def consistency_sentence(found: Consistency | None, unit: str = "point") -> str:
+    """What the hidden repeats say about the listener's own noise."""
+    if found is None:
+        return "No clip was judged twice: the listener's own noise is not known."
+    return (
+        f"{found.same} of {_count(found.pairs, 'clip')} judged twice got the same answer, "
+        f"{found.mean_absolute_difference:.1f} {unit}s apart on average."
+    )
+
+
+def power_sentence(prompts: int) -> str:
+    """What two or three seeds a prompt would buy."""
+    chances = ", ".join(f"{power(prompts * k):.0%} with {prompts * k}" for k in (1, 2, 3))
+    return f"Chance to show a true preference of 8 in 10: {chances} trials (1, 2, 3 seeds a prompt)."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
