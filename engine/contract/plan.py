@@ -1,4 +1,4 @@
-"""How many steps a run has, where its warm-up ends, what its learning rate is: arithmetic on settings, no data needed."""
+"""The course of a run in steps: how many, where the warm-up ends, which learning rate. Arithmetic on settings alone."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _warmup(train: config.Train, total: int) -> int:
 
 
 def learning_rate(train: config.Train, plan: Plan, step: int) -> float:
-    """Learning rate of optimizer step ``step``, from 1 to total_steps. The peak is reached at the warm-up's last step."""
+    """Learning rate of optimizer step ``step``, from 1 to total_steps; the last warm-up step has the peak."""
     if step <= plan.warmup_steps:
         return train.learning_rate * step / plan.warmup_steps
     if train.schedule == "constant":

@@ -61,10 +61,11 @@ def checked_folder(folder: Path) -> Path:
     return folder
 
 
-def load_base(path: Path | str, *, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
+def load_base(path: Path | str, *, device: torch.device | str, dtype: torch.dtype) -> Any:
     """The whole MusicgenForConditionalGeneration in eval mode; the decoder in ``dtype``, EnCodec and T5 in fp32."""
     from transformers import MusicgenForConditionalGeneration
 
+    model: Any
     with _quiet(), _named(path):
         model = MusicgenForConditionalGeneration.from_pretrained(str(path), dtype=torch.float32, local_files_only=True)
     model.decoder.to(dtype)
@@ -72,24 +73,53 @@ def load_base(path: Path | str, *, device: torch.device | str, dtype: torch.dtyp
     return model.to(device).eval()
 
 
-def load_decoder(path: Path | str, *, device: torch.device | str, dtype: torch.dtype) -> tuple[nn.Module, nn.Module]:
+def load_decoder(path: Path | str, *, device: torch.device | str, dtype: torch.dtype) -> tuple[Any, nn.Module]:
     """Decoder (MusicgenForCausalLM, eval, in ``dtype``) and text projection (fp32) alone: no T5, no EnCodec in memory.
 
     The projection maps text states (..., d_text) to (..., d_decoder); an Identity where the sizes agree.
     """
-    from transformers import MusicgenConfig, MusicgenForCausalLM
+    from transformers import MusicgenForCausalLM
 
     if not list(Path(path).glob("*.safetensors")):
-        model: Any = load_base(path, device=device, dtype=dtype)
+        # A pickled file is read whole in any case.
+        model = load_base(path, device=device, dtype=dtype)
         return model.decoder, getattr(model, "enc_to_dec_proj", nn.Identity())
+    decoder = _part("decoder", MusicgenForCausalLM, path, device, dtype)
+    with _named(path):
+        projection = _projection(Path(path))
+    return decoder, projection.to(device).eval()
+
+
+def load_audio_encoder(path: Path | str, *, device: torch.device | str) -> Any:
+    """EnCodec alone, eval, fp32."""
+    from transformers import EncodecModel
+
+    return _part("audio_encoder", EncodecModel, path, device, torch.float32)
+
+
+def load_text_encoder(path: Path | str, *, device: torch.device | str) -> Any:
+    """T5's encoder alone, eval, fp32."""
+    from transformers import T5EncoderModel
+
+    return _part("text_encoder", T5EncoderModel, path, device, torch.float32)
+
+
+def _part(name: str, kind: Any, path: Path | str, device: torch.device | str, dtype: torch.dtype) -> Any:
+    from transformers import MusicgenConfig
+
+    if not list(Path(path).glob("*.safetensors")):
+        return getattr(load_base(path, device=device, dtype=dtype), name)
     with _quiet(), _named(path):
         config = MusicgenConfig.from_pretrained(str(path), local_files_only=True)
         _complete_config(config)
-        decoder = MusicgenForCausalLM.from_pretrained(
-            str(path), config=config.decoder, key_mapping={r"^decoder\.": ""}, dtype=dtype, local_files_only=True
+        part = kind.from_pretrained(
+            str(path),
+            config=getattr(config, name),
+            key_mapping={rf"^{name}\.": ""},
+            dtype=dtype,
+            local_files_only=True,
         )
-        projection = _projection(Path(path))
-    return decoder.to(device).eval(), projection.to(device).eval()
+    return part.to(device).eval()
 
 
 def load_tokenizer(path: Path | str) -> Any:
@@ -104,12 +134,16 @@ def load_tokenizer(path: Path | str) -> Any:
 def encode_text(
     model: Any, tokenizer: Any, texts: Sequence[str], device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """T5's states (B, L, d_text) in fp32, before the projection, and the mask (B, L) that is 1 at real tokens."""
+    """T5's states (B, L, d_text) in fp32, before the projection, and the mask (B, L) that is 1 at real tokens.
+
+    ``model`` is a whole MusicGen or its text encoder.
+    """
+    encoder = getattr(model, "text_encoder", model)
     window = min(tokenizer.model_max_length, 512)
     tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=window, return_tensors="pt").to(device)
     # T5 overflows in fp16: autocast of the caller must not reach it.
     with torch.autocast(torch.device(device).type, enabled=False):
-        states = model.text_encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        states = encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
     return states.float(), tokens.attention_mask
 
 

@@ -1,0 +1,1 @@
+"""From metadata to clips, checked audio and cached codes."""

@@ -1,0 +1,70 @@
+"""Audio files as arrays: any rate and channel count in, the model's out. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.contract.errors import UserError
+
+SHORTEST = 1.0
+"""Seconds below which a file is refused: nothing can be learned from it."""
+
+
+class Sound(NamedTuple):
+    """``samples`` (channels, n) float32 and their rate in Hz."""
+
+    samples: np.ndarray
+    rate: int
+
+
+def read_audio(path: Path) -> Sound:
+    """A WAV, FLAC, MP3 or OGG file as it is. Raises UserError with the reason when it cannot be read."""
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{path} cannot be read as audio ({_reason(path, error)}); replace it or take it out."
+        ) from None
+    return Sound(np.ascontiguousarray(samples.T), int(rate))
+
+
+def read_for_model(path: Path, rate: int, channels: int) -> np.ndarray:
+    """The file as (channels, n) float32 at ``rate``: mono is the mean of all channels, stereo keeps the first two.
+
+    Raises UserError when the file cannot be read or is shorter than a second.
+    """
+    sound = read_audio(path)
+    seconds = sound.samples.shape[1] / sound.rate
+    if seconds < SHORTEST:
+        raise UserError(f"{path} lasts {seconds:.2f} s; a clip must be at least a second long: take it out.")
+    if channels == 1:
+        samples = sound.samples.mean(axis=0, keepdims=True)
+    else:
+        samples = sound.samples[:2] if len(sound.samples) > 1 else np.repeat(sound.samples, 2, axis=0)
+    return np.nan_to_num(resample(samples, sound.rate, rate))
+
+
+def resample(samples: np.ndarray, old: int, new: int) -> np.ndarray:
+    """(channels, n) from ``old`` to ``new`` Hz by a polyphase filter; n becomes ceil(n * new / old)."""
+    if old == new:
+        return samples
+    from scipy.signal import resample_poly
+
+    common = math.gcd(old, new)
+    return resample_poly(samples, new // common, old // common, axis=1).astype(np.float32)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return "there is no such file"
+    if path.is_dir():
+        return "it is a folder"
+    if path.stat().st_size == 0:
+        return "it is empty"
+    return str(error).split(": ", 1)[-1].rstrip(". ").lower() or "no audio"

@@ -1,0 +1,156 @@
+"""Reads which clip has which caption, in every layout people keep them; the split is the first folder.
+
+Layouts: metadata.json (a list of {"audio", "text"}), metadata.jsonl and metadata.csv with file_name (Hugging Face
+audiofolder), a .txt beside each audio file, audiocraft's .json beside each audio file with "description".
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract import config
+from engine.contract.errors import UserError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+_AUDIO_KEYS = ("audio", "file_name", "path")
+_TEXT_KEYS = ("text", "caption", "description")
+_VALID_NAMES = ("valid", "validation", "val", "dev")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One audio file with its caption. ``name`` is the path as the metadata writes it."""
+
+    name: str
+    audio: Path
+    text: str
+    split: str
+    """"train", "valid", or the name of another first folder, which training leaves alone."""
+
+
+def read(data: config.Data) -> list[Clip]:
+    """All clips of the data folder, in the order of the metadata.
+
+    Raises UserError when there is no metadata, or it is broken or empty. Whether the audio exists is not looked at.
+    """
+    folder = Path(data.dir)
+    if not folder.is_dir():
+        raise UserError(f"The data folder {folder} does not exist; set data.dir to the folder that holds the clips.")
+    file = folder / data.metadata
+    if file.is_file():
+        clips = list(_from_file(file, folder))
+    else:
+        clips = _from_other_layouts(folder)
+        if not clips:
+            raise UserError(
+                f"There is no {data.metadata} in {folder}, nor a caption beside any audio file; "
+                'write one as a list of {"audio": "train/x.wav", "text": "caption"}.'
+            )
+    if not clips:
+        raise UserError(f'{file} names no clip; add entries such as {{"audio": "train/x.wav", "text": "caption"}}.')
+    return clips
+
+
+def of_split(clips: list[Clip], split: str) -> list[Clip]:
+    return [clip for clip in clips if clip.split == split]
+
+
+def _from_other_layouts(folder: Path) -> list[Clip]:
+    for name in ("metadata.json", "metadata.jsonl", "metadata.csv"):
+        files = [file for file in (folder / name, *sorted(folder.glob(f"*/{name}"))) if file.is_file()]
+        clips = [clip for file in files for clip in _from_file(file, folder)]
+        if clips:
+            return clips
+    return list(_from_sidecars(folder))
+
+
+def _from_file(file: Path, folder: Path) -> Iterator[Clip]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}).") from None
+    rows = {".jsonl": _json_lines, ".csv": _csv_rows}.get(file.suffix.lower(), _json_list)(text, file)
+    for number, row in enumerate(rows, start=1):
+        yield _clip(row, file, number, folder)
+
+
+def _json_list(text: str, file: Path) -> list[Any]:
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{file} is no valid JSON ({error}); mend it there.") from None
+    if not isinstance(rows, list):
+        raise UserError(f'{file} must be a list of {{"audio", "text"}}, not a {type(rows).__name__}.')
+    return rows
+
+
+def _json_lines(text: str, file: Path) -> list[Any]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"{file} line {number} is no valid JSON ({error}); mend that line.") from None
+    return rows
+
+
+def _csv_rows(text: str, file: Path) -> list[Any]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
+    audio = _first(row, _AUDIO_KEYS)
+    text = _first(row, _TEXT_KEYS)
+    if not isinstance(audio, str) or not audio or not isinstance(text, str):
+        raise UserError(
+            f"Entry {number} of {file} is not an object with an audio path and a caption; "
+            'write it as {"audio": "train/x.wav", "text": "caption"}.'
+        )
+    path = (file.parent / audio).resolve() if not Path(audio).is_absolute() else Path(audio)
+    split = row.get("split")
+    return Clip(audio, path, " ".join(text.split()), _split_name(split) if split else _split_of(path, folder))
+
+
+def _first(row: Any, keys: tuple[str, ...]) -> Any:
+    return next((row[key] for key in keys if key in row), None) if isinstance(row, dict) else None
+
+
+def _from_sidecars(folder: Path) -> Iterator[Clip]:
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
+        caption = _sidecar_caption(path)
+        if caption is not None:
+            name = str(path.relative_to(folder))
+            yield Clip(name, path.resolve(), " ".join(caption.split()), _split_of(path.resolve(), folder))
+
+
+def _sidecar_caption(path: Path) -> str | None:
+    try:
+        return path.with_suffix(".txt").read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        pass
+    try:
+        described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return None
+    text = _first(described, ("description", *_TEXT_KEYS))
+    return text if isinstance(text, str) else None
+
+
+def _split_of(path: Path, folder: Path) -> str:
+    try:
+        parts = path.relative_to(folder.resolve()).parts[:-1]
+    except ValueError:
+        parts = path.parts[1:-1]
+        named = [part for part in parts if _split_name(part) in ("train", "valid")]
+        return _split_name(named[-1]) if named else "train"
+    return _split_name(parts[0]) if parts else "train"
+
+
+def _split_name(folder: str) -> str:
+    return "valid" if folder.lower() in _VALID_NAMES else "train" if folder.lower() == "train" else folder
