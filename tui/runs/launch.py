@@ -81,6 +81,11 @@ def command(run: RunDir, *, resume: bool = False) -> str:
     return f"mgl-tui train --config {run.config} --name {run.name}"
 
 
+def exit_status(pid: int) -> int | None:
+    """Exit status of an engine that this process started; None while it runs."""
+    return next((child.poll() for child in _children if child.pid == pid), 0)
+
+
 def reap() -> None:
     """Let go of children that have ended."""
     _children[:] = [child for child in _children if child.poll() is None]

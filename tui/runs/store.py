@@ -186,6 +186,11 @@ def summaries(runs_dir: Path) -> list[RunSummary]:
     return Store(runs_dir).summaries()
 
 
+def summary(run: RunDir) -> RunSummary:
+    """One run."""
+    return _Reader(run).summary()
+
+
 def evaluation_folders(path: Path) -> list[Path]:
     """Folders of clips in a run, the run's own prompts first; the folder itself if it holds a results file."""
     if (path / RESULTS).is_file():

@@ -1,0 +1,336 @@
+"""The panel: five places, what they share, and the tailer of the run that is shown.
+
+The app owns what outlives a screen: the list of runs, the followed runs, the machine's figures. Screens read it and are
+told by RunChanged and RunsChanged. It never imports torch, and sound is played by a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events
+from textual.app import App
+from textual.binding import BindingType
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from engine.contract.rundir import RunDir
+from tui import keys, terminal, themes
+from tui.runs.follow import Followed, Source
+from tui.runs.store import RunSummary, Store
+from tui.screens.place import Place, RunChanged, RunsChanged
+from tui.screens.runs import RunsScreen
+from tui.widgets.bars import gpu_words
+
+if TYPE_CHECKING:
+    from engine.contract.config import Settings
+
+POLL = 0.5
+LIST_EVERY = 2.0
+MACHINE_EVERY = 5.0
+
+
+def _monitor() -> Screen[Any]:
+    from tui.screens.monitor import MonitorScreen
+
+    return MonitorScreen()
+
+
+def _listen() -> Screen[Any]:
+    from tui.screens.listen import ListenScreen
+
+    return ListenScreen()
+
+
+def _compare() -> Screen[Any]:
+    from tui.screens.compare import CompareScreen
+
+    return CompareScreen()
+
+
+def _next() -> Screen[Any]:
+    from tui.screens.next import NextScreen
+
+    return NextScreen()
+
+
+class PanelApp(App[None]):
+    """The panel on the runs of one folder."""
+
+    TITLE = "mgl-tui"
+    CSS_PATH: ClassVar[list[str]] = ["styles/panel.tcss", "styles/places.tcss"]  # type: ignore[assignment]
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("everywhere"))
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]
+        "runs": RunsScreen,
+        "monitor": _monitor,
+        "listen": _listen,
+        "compare": _compare,
+        "next": _next,
+    }
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  (declared so by textual)
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+
+    audio_route: reactive[str] = reactive("–")
+    """Where sound goes, as the header says it; set by whoever runs the audio worker."""
+
+    def __init__(
+        self,
+        runs_dir: Path,
+        *,
+        settings: Settings,
+        open_run: Path | None = None,
+        mode: str = "runs",
+        listener: str | None = None,
+        replay: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.runs_dir = Path(runs_dir)
+        self.settings = settings
+        self.listener = listener
+        """Who listens; None lets the Listen screen choose."""
+        self.store = Store(self.runs_dir)
+        self.summaries: list[RunSummary] = []
+        self.marked: list[Path] = []
+        """Runs marked for Compare, in the order of the marks."""
+        self.shown_path: Path | None = None
+        """The run or folder of clips that Monitor, Listen and Next show."""
+        self.shown: Source | None = None
+        """The same run, followed; None for a folder of clips."""
+        self._live: Followed | None = None
+        self._machine: dict[str, Any] = {}
+        self._first_mode = mode
+        self._open_run = open_run
+        self._replay = replay
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return dict(themes.DARK.variables)
+
+    # -- life
+
+    def on_mount(self) -> None:
+        self._handle_signals()
+        self.theme = terminal.theme_for(self.settings.panel.theme, self.console.color_system, self.available_themes)
+        terminal.push_title(self)
+        if self._open_run is not None:
+            self.show_run(self._open_run)
+        self.switch_mode(self._first_mode)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.read_runs()
+        self.set_interval(POLL, self._poll)
+        self.set_interval(LIST_EVERY, self.read_runs)
+        self._read_machine()
+        self.set_interval(MACHINE_EVERY, self._read_machine)
+
+    def _handle_signals(self) -> None:
+        # A panel that ignores SIGHUP spins on a dead terminal; the engine has a session of its own and hears nothing.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit)
+
+    def on_unmount(self) -> None:
+        terminal.pop_title(self)
+
+    # -- the runs
+
+    def read_runs(self) -> None:
+        """Look at all run folders, in a thread."""
+        self.run_worker(self._read_runs, group="store", exclusive=True, thread=True)
+
+    def _read_runs(self) -> None:
+        found = self.store.summaries()
+        self.call_from_thread(self._have_runs, found)
+
+    def _have_runs(self, found: list[RunSummary]) -> None:
+        before = {s.path: s for s in self.summaries}
+        self.summaries = found
+        for summary in found:
+            was = before.get(summary.path)
+            if was is not None and was.live and not summary.live:
+                self._ended(summary)
+        self._follow_live()
+        self.tell(RunsChanged())
+
+    def _ended(self, summary: RunSummary) -> None:
+        text = f"{summary.name}: {summary.state}" + (f" – {summary.error}" if summary.error else "")
+        self.notify(text, severity="information" if summary.state in ("done", "stopped") else "error")
+        terminal.signal_end(self, self.settings.panel.notify, text)
+
+    def _follow_live(self) -> None:
+        live = next((s for s in self.summaries if s.live), None)
+        if live is None or (self.shown is not None and self.shown.run.path == live.path):
+            self._live = None
+        elif self._live is None or self._live.run.path != live.path:
+            self._live = Followed(RunDir(live.path))
+            self._load(self._live)
+
+    def header_source(self) -> Source | None:
+        """The run whose state stands in the header: the one that trains, else the one that is replayed."""
+        if self._live is not None:
+            return self._live
+        if self.shown is not None and (self.shown.state.state == "running" or self._replay is not None):
+            return self.shown
+        return None
+
+    def last_run(self) -> RunSummary | None:
+        return max(self.summaries, key=lambda s: s.last_t or s.started, default=None)
+
+    def summary(self, path: Path | None) -> RunSummary | None:
+        """Summary of a run by its path."""
+        return next((s for s in self.summaries if s.path == path), None)
+
+    def show_run(self, path: Path) -> None:
+        """Make this run (or folder of clips) the one that Monitor, Listen and Next show."""
+        path = Path(path)
+        if path == self.shown_path:
+            return
+        self.shown_path, self.shown = path, None
+        if (path / "config.toml").is_file():
+            if self._replay is not None:
+                from tui.runs.replay import Replayed
+
+                self.shown = Replayed(RunDir(path), speed=self._replay)
+            else:
+                self.shown = Followed(RunDir(path))
+                self._load(self.shown)
+        self.tell(RunChanged())
+
+    def _load(self, followed: Followed) -> None:
+        def load() -> None:
+            followed.load()
+            self.call_from_thread(self.tell, RunChanged())
+
+        self.run_worker(load, group=f"load-{followed.run.path}", exclusive=True, thread=True)
+
+    def _poll(self) -> None:
+        loading = {worker.group for worker in self.workers if not worker.is_finished}
+        changed = False
+        for source in (self.shown, self._live):
+            if source is not None and f"load-{source.run.path}" not in loading:
+                changed = source.poll() or changed
+        if changed:
+            self.tell(RunChanged())
+
+    def tell(self, message: RunChanged | RunsChanged) -> None:
+        """Tell the place that is on screen, and let its header say what is true now."""
+        place = self.screen_stack[0]
+        if isinstance(place, Place) and place.is_mounted:
+            place.write_header()
+            terminal.set_title(self, self._title())
+        for screen in self.screen_stack:
+            screen.post_message(message)
+
+    def _title(self) -> str:
+        source = self.header_source()
+        if source is None:
+            return "mgl-tui"
+        done, total = source.history.phase_progress()
+        share = f" {100 * done / total:.0f}%" if total else ""
+        return f"{source.run.name} {source.state.state}{share} – mgl-tui"
+
+    # -- the machine
+
+    def _read_machine(self) -> None:
+        def look() -> None:
+            from tui.runs import machine
+
+            self._machine = machine.sample()
+            self.call_from_thread(self._write_header)
+
+        self.run_worker(look, group="machine", exclusive=True, thread=True)
+
+    def _write_header(self) -> None:
+        place = self.screen_stack[0]
+        if isinstance(place, Place) and place.is_mounted:
+            place.write_header()
+
+    def machine_line(self, narrow: bool) -> str:
+        """GPU or processor in a few characters: of the run that trains if it says, else of this machine."""
+        source = self.header_source()
+        if source is not None and source.history.gpu and time.time() - source.history.last_t < 60:
+            return gpu_words(source.history.gpu[min(source.history.gpu)], narrow)
+        return gpu_words(self._machine, narrow)
+
+    def watch_audio_route(self) -> None:
+        if self.is_running and self.screen_stack:
+            self._write_header()
+
+    # -- actions
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded and event.character:
+            twin = keys.ascii_twin(event.character)
+            if twin != event.character and not terminal.writes_text(self.focused):
+                from textual.keys import _character_to_key
+
+                event = events.Key(_character_to_key(twin), twin)
+        await super().on_event(event)
+
+    def action_go(self, mode: str) -> None:
+        if len(self.screen_stack) > 1 and mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+        self.switch_mode(mode)
+
+    async def action_back(self) -> None:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self.current_mode != "runs":
+            self.switch_mode("runs")
+
+    def action_leave(self) -> None:
+        self.exit()
+
+    def action_help(self) -> None:
+        from tui.screens.help import HelpScreen
+
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        else:
+            self.push_screen(HelpScreen(getattr(self.screen, "place", "everywhere")))
+
+    def action_palette(self) -> None:
+        from textual.command import CommandPalette
+
+        from tui.screens.palette import Actions
+
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(providers=[Actions], placeholder="Type what you want to do"))
+
+    def open_new_run(self, base: Path | None, changes: dict[str, Any] | None = None) -> None:
+        """Open New run above Runs, from a run's settings (None: the panel's own) with changes by dotted name."""
+        from tui.screens.new_run import NewRunScreen
+
+        self.switch_mode("runs")
+        self.push_screen(NewRunScreen(base, changes or {}))
+
+
+def run_panel(
+    runs_dir: Path,
+    *,
+    settings: Settings,
+    open_run: Path | RunDir | None = None,
+    mode: str = "runs",
+    listener: str | None = None,
+    replay: float | None = None,
+) -> int:
+    """Run the panel until the person leaves it; returns the exit status.
+
+    ``open_run`` is shown at the start in the place ``mode`` (runs, monitor, listen, compare, next); with ``replay`` it
+    is re-driven from its recording, that many times as fast.
+    """
+    path = open_run.path if isinstance(open_run, RunDir) else open_run
+    app = PanelApp(runs_dir, settings=settings, open_run=path, mode=mode, listener=listener, replay=replay)
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,75 @@
+"""One run as it is now: its history and its state, kept up to date from the folder."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from engine.contract import liveness
+from engine.contract.liveness import RunState
+from engine.contract.rundir import RunDir
+from tui.runs.history import History
+from tui.runs.tail import BITE, EventTail
+
+
+class Source(Protocol):
+    """Where the Monitor gets a run from: the folder of a run, or the recording of one."""
+
+    run: RunDir
+    history: History
+    state: RunState
+
+    def poll(self) -> bool: ...
+
+    def problems(self) -> list[str]: ...
+
+
+class Followed:
+    """A run that is followed in its folder."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.history = History()
+        self.state = RunState("waiting")
+        self._tail = EventTail(run.events)
+        self._vanished = 0.0
+
+    def load(self) -> None:
+        """Read all that is there. May take a second for a very long log."""
+        while self.poll() and self._tail.behind() > 0:
+            pass
+
+    def poll(self, limit: int = BITE) -> bool:
+        """Read what is new, at most ``limit`` bytes; whether anything changed."""
+        events = self._tail.events(limit)
+        if self._tail.restarted:
+            self.history = History()
+        self.history.add(events)
+        before, was_gone = self.state, self._vanished
+        self._look()
+        return bool(events) or self._tail.restarted or self.state != before or self._vanished != was_gone
+
+    def _look(self) -> None:
+        if not self.run.path.is_dir():
+            self._vanished = self._vanished or time.time()
+            return
+        self._vanished = 0.0
+        last = {"event": "state", "state": self.history.phase, "error": self.history.error}
+        self.state = liveness.state_of(self.run, [last] if self.history.count else [])
+
+    @property
+    def vanished(self) -> bool:
+        """The run folder was there and is gone."""
+        return bool(self._vanished)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the log or the folder, one short sentence each."""
+        said = self.history.problems()
+        if self._vanished:
+            at = time.strftime("%H:%M", time.localtime(self._vanished))
+            said.insert(0, f"the run folder is gone since {at}; what was read before is still shown")
+        elif self._tail.gone:
+            said.insert(0, "events.jsonl is gone; what was read before is still shown")
+        if self._tail.unreadable:
+            said.append(f"{self._tail.unreadable} lines of events.jsonl could not be read")
+        return said

@@ -1,0 +1,121 @@
+"""The first and the last line of every place: where one is and what runs, and what the keys do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import events
+from textual.content import Content
+
+from tui import keys
+from tui.text import STATES, cut, gib, rough
+from tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from tui.app import PanelApp
+
+_GO = [action for action in keys.of("everywhere") if action.action.startswith("go(")]
+NARROW = 100
+
+
+class HeaderBar(Lines):
+    """Places, state of the run that trains (or did last), GPU, audio route."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__([""], id="header")
+        self._place = place
+
+    def on_mount(self) -> None:
+        self.write()
+
+    def on_resize(self) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Draw what is true now; costs nothing on the wire when nothing changed."""
+        app = cast("PanelApp", self.app)
+        narrow = self.size.width < NARROW
+        parts: list[tuple[str, str] | str | Content] = [self._places(narrow), (" │ ", "$line")]
+        parts += [run_line(app, narrow), (" │ ", "$line"), (app.machine_line(narrow), "$foreground")]
+        parts += [(" │ ", "$line"), (f"♪ {app.audio_route}", "$quiet")]
+        self.show([Content.assemble(*parts)])
+
+    def _places(self, narrow: bool) -> Content:
+        if narrow:
+            return Content.assemble(" ", (keys.PLACES[self._place], "$accent bold"))
+        here = "runs" if self._place in ("new_run", "queue") else self._place
+        parts: list[tuple[str, str]] = []
+        for action in _GO:
+            style = "$accent bold" if keys.PLACES[here] == action.label else "$quiet"
+            key_style = style if keys.PLACES[here] == action.label else "$foreground bold"
+            parts += [(" ", ""), (action.keys, key_style), (f" {action.label}", style)]
+        return Content.assemble(*parts)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a place goes there."""
+        x = 0
+        if self.size.width < NARROW:
+            return
+        for action in _GO:
+            x += 3 + len(action.label)
+            if event.x < x:
+                self.app.simulate_key(action.keys)
+                return
+
+
+def run_line(app: PanelApp, narrow: bool) -> Content:
+    """State of the run that trains, or of the last one."""
+    source = app.header_source()
+    if source is None:
+        last = app.last_run()
+        if last is None:
+            return Content.styled("○ no runs yet", "$quiet")
+        look = STATES["clips" if last.foreign else last.state]
+        name = cut(last.name, 14 if narrow else 22)
+        return Content.assemble(
+            ("○ idle · last ", "$quiet"), f"{name} ", (f"{look.glyph} {look.word}", f"${look.color}")
+        )
+    look, history = STATES[source.state.state], source.history
+    name = cut(source.run.name, 14 if narrow else 22)
+    parts: list[tuple[str, str] | str] = [(f"{look.glyph} {look.word}", f"${look.color} bold"), f" {name}"]
+    if source.state.state == "running":
+        done, total = history.phase_progress()
+        if history.phase and history.phase != "training":
+            parts.append((f" {history.phase}", "$quiet"))
+        if total:
+            parts.append(f" {done:.0f}/{total:.0f} {100 * done / total:.0f}%")
+        eta = history.eta()
+        if eta == eta:
+            parts.append((f" ETA {rough(eta)}", "$foreground"))
+    return Content.assemble(*parts)
+
+
+def gpu_words(event: dict[str, float], narrow: bool) -> str:
+    """The latest sample of a GPU, or of the processor where there is none, in a few characters."""
+    if event.get("util") is None and event.get("mem_total") is None:
+        cpu, used, total = event.get("cpu"), event.get("ram_used"), event.get("ram_total")
+        if cpu is None or used is None or total is None:
+            return "GPU –"
+        return f"CPU {cpu:.0f}% {gib(used)}/{gib(total, 0)}G"
+    parts = ["GPU"]
+    if event.get("util") is not None:
+        parts.append(f"{event['util']:.0f}%")
+    if event.get("temperature") is not None:
+        parts.append(f"{event['temperature']:.0f}°" + ("" if narrow else "C"))
+    if event.get("mem_total"):
+        parts.append(f"{gib(event.get('mem_used') or 0)}/{gib(event['mem_total'], 0)}G")
+    return " ".join(parts)
+
+
+class KeyBar(Lines):
+    """The keys of a place, as many as fit."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__([""], id="keys")
+        self._place = place
+
+    def on_resize(self) -> None:
+        parts: list[tuple[str, str]] = []
+        for key, label in keys.hints(self._place, self.size.width - 1):
+            parts += [(" ", ""), (key, "$accent bold"), (f" {label} ", "$quiet")]
+        self.show([Content.assemble(*parts)])

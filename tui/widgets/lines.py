@@ -1,0 +1,68 @@
+"""Lines of text of which only those are drawn again that changed: what keeps the panel cheap over ssh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.visual import Visual
+from textual.widget import Widget
+
+
+class Lines(Widget):
+    """One Content (text with spans styled by theme colours, such as "$success bold") a line; too long ones are cut."""
+
+    DEFAULT_CSS = "Lines { height: auto; }"
+
+    def __init__(
+        self, lines: Sequence[Content | str] = (), *, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines = [_content(line) for line in lines]
+
+    @property
+    def lines(self) -> list[Content]:
+        return self._lines
+
+    def show(self, lines: Sequence[Content | str]) -> None:
+        """Draw these lines from now on."""
+        before, self._lines = self._lines, [_content(line) for line in lines]
+        if len(before) != len(self._lines) and self.styles.is_auto_height:
+            self.refresh(layout=True)
+            return
+        changed = [
+            y
+            for y in range(max(len(before), len(self._lines)))
+            if y >= len(before) or y >= len(self._lines) or not same(before[y], self._lines[y])
+        ]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        content = self._lines[y] if y < len(self._lines) else Content("")
+        return draw(self, content, self.size.width)
+
+
+def draw(widget: Widget, content: Content, width: int) -> Strip:
+    """One line of a widget, cut or filled to ``width`` cells."""
+    if width <= 0:
+        return Strip.blank(0)
+    if content.cell_length > width:
+        content = content.truncate(width, ellipsis=True)
+    style = widget.visual_style
+    strips = Visual.to_strips(widget, content, width, 1, style, apply_selection=False)
+    line = strips[0] if strips else Strip.blank(width)
+    return line.adjust_cell_length(width, style.rich_style)
+
+
+def same(a: Content, b: Content) -> bool:
+    return a.plain == b.plain and a.spans == b.spans
+
+
+def _content(line: Content | str) -> Content:
+    return line if isinstance(line, Content) else Content(line)
