@@ -6,7 +6,7 @@ arrive as messages and stand in ``status.error``::
 
     from tui.audio.player import Player, PlayerMessage
 
-    player = Player(address="127.0.0.1:8765", restart_on_switch=False)
+    player = Player(port=8765, latency=0.2, restart_on_switch=False, remote_keys=True)
     player.listen(on_message)        # called in a thread of the player: hand it on with app.call_from_thread
     player.start("auto")             # or local, browser, pulse, pacat, none (the setting audio.output)
     player.load([a_wav, b_wav, c_wav], gains_db=[-1.5, 0.0, -3.2], title="the prompt", names=["A", "B", "C"])

@@ -1,0 +1,70 @@
+"""Audio files as the outputs need them: float32 stereo at the device's rate, or bytes that a browser decodes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from tui.audio.mixer import Samples
+
+# What every browser decodes as it lies on the disk; anything else is sent as FLAC.
+BROWSER_READS = {("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("FLAC", "PCM_24")}
+
+EMPTY = "the file holds no sound; make the clip again."
+
+
+class UnreadableClip(ValueError):
+    """Why a file cannot be played. The sentence names no file: names would tell a blind listener the model."""
+
+
+def read(path: Path, rate: int) -> Samples:
+    """The clip as float32 (frames, 2) at ``rate`` Hz; mono is put on both sides, more channels are cut to two.
+
+    Resampling is done by soxr at its "HQ" quality. Raises UnreadableClip.
+    """
+    try:
+        samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from error
+    if len(samples) == 0:
+        raise UnreadableClip(EMPTY)
+    samples = np.nan_to_num(samples[:, :2])
+    if own_rate != rate:
+        samples = soxr.resample(samples, own_rate, rate)
+    return np.ascontiguousarray(np.broadcast_to(samples, (len(samples), 2)))
+
+
+def duration(path: Path) -> float:
+    """Length in seconds, from the file's header. Raises UnreadableClip."""
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from error
+    if info.frames == 0:
+        raise UnreadableClip(EMPTY)
+    return float(info.frames) / float(info.samplerate)
+
+
+def browser_bytes(path: Path) -> tuple[bytes, str]:
+    """The clip's bytes and media type for a browser. Raises UnreadableClip."""
+    try:
+        info = soundfile.info(str(path))
+        if (info.format, info.subtype) in BROWSER_READS:
+            return path.read_bytes(), "audio/wav" if info.format == "WAV" else "audio/flac"
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        packed = io.BytesIO()
+        soundfile.write(packed, np.nan_to_num(samples[:, :2]), rate, format="FLAC", subtype="PCM_24")
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from error
+    return packed.getvalue(), "audio/flac"
+
+
+def _sentence(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return "the file is missing; make the clips again, or go on with the others."
+    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or "unknown format"
+    return f"the file cannot be read as audio ({reason.rstrip('.')}); make the clip again."

@@ -1,0 +1,105 @@
+"""Proof of sound: a chirp is played, recorded where it should have come out, and the two are correlated."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tui.audio.mixer import Samples
+from tui.audio.pulse import PulseServer, at, probe
+
+CHIRP_SECONDS = 0.6
+RECORD_SECONDS = 3.0
+CLEAN = 0.9  # correlation of an undisturbed path is 0.99; with dropouts it falls below 0.5
+HEARD = 0.1
+
+
+@dataclass(frozen=True)
+class Proof:
+    """``correlation`` of what was recorded with the chirp, 0 to 1; ``text`` is one sentence."""
+
+    proven: bool
+    correlation: float
+    text: str
+
+
+def chirp(rate: int) -> Samples:
+    """A soft rising tone, 400 to 3000 Hz, mono float32 at ``rate`` Hz."""
+    t = np.arange(round(CHIRP_SECONDS * rate)) / rate
+    sweep = 2 * np.pi * (400.0 * t + (3000.0 - 400.0) / (2 * CHIRP_SECONDS) * t**2)
+    return (0.3 * np.sin(sweep) * np.sin(np.pi * t / CHIRP_SECONDS)).astype(np.float32)
+
+
+def stereo_chirp(rate: int) -> Samples:
+    """The chirp on both sides, (frames, 2)."""
+    return np.repeat(chirp(rate)[:, None], 2, axis=1)
+
+
+def correlation(recorded: Samples, sent: Samples) -> tuple[float, int]:
+    """The largest normalised cross-correlation of ``sent`` within ``recorded`` (both mono), and its offset."""
+    if len(recorded) < len(sent):
+        return 0.0, 0
+    size = len(recorded) + len(sent)
+    spectrum = np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(sent, size))
+    cross = np.fft.irfft(spectrum, size)[: len(recorded) - len(sent) + 1]
+    sums = np.concatenate([[0.0], np.cumsum(recorded.astype(np.float64) ** 2)])
+    energy = sums[len(sent) :] - sums[: -len(sent)]
+    norm = np.sqrt(np.maximum(energy, 1e-9) * float(np.sum(sent.astype(np.float64) ** 2)))
+    score = cross / np.maximum(norm, 1e-9)
+    best = int(np.argmax(score))
+    return float(score[best]), best
+
+
+def listen_back(server: PulseServer, play: Callable[[], None]) -> Proof:
+    """Record the monitor of the server's default sink while ``play`` sends the chirp. Takes about 3 s."""
+    recorder = subprocess.Popen(
+        ["parec", *at(server.address), "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1"]
+        + [f"--rate={server.rate}", "--latency-msec=50", "--client-name=mgl-tui proof"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    ender = threading.Timer(RECORD_SECONDS, recorder.kill)
+    ender.start()
+    try:
+        assert recorder.stdout is not None
+        taken = [recorder.stdout.read(4096)]  # the recorder runs: now send
+        play()
+        deadline = time.monotonic() + RECORD_SECONDS
+        while time.monotonic() < deadline and (block := recorder.stdout.read(4096)):
+            taken.append(block)
+    finally:
+        ender.cancel()
+        recorder.kill()
+        recorder.wait()
+        recorder.stdout.close()
+    raw = b"".join(taken)
+    recorded = np.frombuffer(raw[: len(raw) // 2 * 2], np.int16).astype(np.float32) / 32768.0
+    return judge(recorded, server)
+
+
+def judge(recorded: Samples, server: PulseServer) -> Proof:
+    """What a recording of the monitor (mono float32 at the server's rate) says."""
+    score, _ = correlation(recorded, chirp(server.rate))
+    if score >= CLEAN:
+        return Proof(
+            True, score, f"Sound is proven: the chirp came back from {server.label} (correlation {score:.2f})."
+        )
+    now = probe(server.address)
+    if now.muted or now.volume == 0:
+        return Proof(
+            False, score, f"Nothing was heard: the sound on {server.host or 'the laptop'} is muted; unmute it."
+        )
+    if score >= HEARD:
+        text = f"The chirp came back broken (correlation {score:.2f}): the tunnel drops sound; try the browser output."
+        return Proof(False, score, text)
+    return Proof(
+        False, score, "Nothing was heard: the chirp did not come back from the sound server; try another output."
+    )

@@ -1,0 +1,71 @@
+"""No output: judging goes on, and the listener is told how to fetch and play a clip by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tui.audio import clips as audio
+from tui.audio.laptop import fetch_line
+from tui.audio.output import ClipSet, Emit, Output, State
+
+
+class NoOutput(Output):
+    name = "none"
+    label = "no sound"
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._clips: ClipSet | None = None
+        self._durations: list[float] = []
+        self._state = State()
+
+    def open(self) -> None:
+        self.hint = "No sound output. Judging works; each clip can be fetched and played by hand."
+
+    def load(self, clips: ClipSet) -> list[float]:
+        self._durations = []
+        for path, name in zip(clips.paths, clips.names, strict=True):
+            try:
+                self._durations.append(audio.duration(path))
+            except audio.UnreadableClip as error:
+                self._durations.append(0.0)
+                self._emit({"event": "error", "text": f"Clip {name}: {error}"})
+        self._clips = clips
+        self._state = State(duration=self._durations[0] if self._durations else 0.0, heard=(0.0,) * len(clips.paths))
+        return self._durations
+
+    def play(self, index: int, position: float | None) -> None:
+        """Offer the line that fetches the clip under a name that does not say which model made it."""
+        self.switch(index)
+        if self._clips and index < len(self._clips.paths):
+            self.hint = fetch_line(self._clips.paths[index], self._clips.names[index])
+            self._emit({"event": "error", "text": f"No sound output. To hear this clip on your laptop: {self.hint}"})
+
+    def switch(self, index: int) -> None:
+        if index < len(self._durations):
+            self._state = replace(self._state, index=index, duration=self._durations[index])
+
+    def seek(self, seconds: float, relative: bool) -> None:
+        position = self._state.position + seconds if relative else seconds
+        self._state = replace(self._state, position=min(max(0.0, position), self._state.duration))
+
+    def loop(self, region: tuple[float, float | None] | None) -> None:
+        self._state = replace(self._state, loop=region)
+
+    def pause(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        self._state = replace(self._state, position=0.0)
+
+    def prove(self) -> None:
+        self._emit({"event": "proof", "proven": False, "text": "There is no sound output to prove."})
+
+    def check(self) -> None:
+        pass
+
+    def state(self) -> State:
+        return self._state
+
+    def close(self) -> None:
+        pass
