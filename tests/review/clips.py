@@ -9,6 +9,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from engine.contract import rundir
+from engine.contract.config import Review, Settings
+from engine.contract.events import EventLog
+from engine.contract.rundir import RunDir
+from tui.review.evaluation import Evaluation
+from tui.review.session import Session
+
 PROMPTS = (
     "upbeat synthwave, driving bass",
     "slow piano ballad, rain",
@@ -89,3 +96,51 @@ def make_foreign_evaluation(folder: Path, prompts: Sequence[str] = PROMPTS[:3]) 
         lines.append(entry)
     (folder / "comparison_results.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     return folder
+
+
+def make_run(
+    runs_dir: Path, name: str = "first", *, settings: Settings | None = None, clips: bool = True, **evaluation: object
+) -> RunDir:
+    """A finished run: settings, events of 40 steps with a falling loss, clips of eight prompts."""
+    run = rundir.create(runs_dir, name, settings or Settings())
+    write_events(run, [(step, 4.5 - step / 80) for step in range(0, 41, 10)])
+    if clips:
+        make_evaluation(run.evaluation(), **evaluation)  # type: ignore[arg-type]
+    return run
+
+
+def write_events(
+    run: RunDir, valid: Sequence[tuple[int, float]], *, losses: Sequence[float] | None = None, lr: float = 1e-4
+) -> None:
+    """A log as the engine writes it: ``valid`` as (step, loss), ``losses`` of steps 1, 2, 3 ..."""
+    steps = valid[-1][0]
+    with EventLog(run.events) as log:
+        log.write(
+            "start", device="cpu", total_steps=steps, train_clips=320, valid_clips=32, codebook_size=2048,
+            trainable_parameters=7667712,
+        )  # fmt: skip
+        log.write("state", state="training")
+        for at, loss in valid[:1]:
+            log.write("valid", step=at, loss=loss)
+        marks = dict(valid[1:])
+        for step in range(1, steps + 1):
+            loss = losses[step - 1] if losses else 4.4 - step / 80
+            rate = lr * min(1.0, step / 5)
+            log.write("train", step=step, epoch=step / steps, loss=loss, lr=rate, grad_norm=0.5, clips_seen=8 * step)
+            if step in marks:
+                log.write("valid", step=step, loss=marks[step])
+        log.write("state", state="done")
+
+
+def judge(evaluation: Evaluation, listener: str, scores: Sequence[dict[str, int]], **review: object) -> Session:
+    """A whole session: ``scores[item][model]``, the last entry for all items that follow."""
+    session = Session.open(evaluation, listener, Review(training_item=False, **review), seed=1)  # type: ignore[arg-type]
+    if session.needs_choice:
+        session.choose_equal("three")
+    keys = [item.key for item in evaluation.items]
+    for index, trial in enumerate(session.trials):
+        wanted = scores[min(keys.index(trial.item), len(scores) - 1)]
+        for letter in trial.letters:
+            session.go(index, letter)
+            session.rate(wanted[trial.model(letter)])
+    return session

@@ -51,6 +51,16 @@ class Results:
         return tuple(dict.fromkeys(self.canonical(model) for model in self.evaluation.models))
 
     @property
+    def complete(self) -> bool:
+        """At least one listener has judged every item that has a clip."""
+        wanted = {item.key for item in self.evaluation.items if any(clip.path for clip in item.clips.values())}
+        for session in self.sessions:
+            left = {j.item for j in self.judgements if j.listener == session.listener and j.value is None}
+            if wanted <= {trial.item for trial in session.trials} and not left:
+                return True
+        return False
+
+    @property
     def unit(self) -> str:
         return "place" if self.sessions and all(s.mode == "ranking" for s in self.sessions) else "point"
 

@@ -1,0 +1,148 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.contract.config import Settings, override
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from tests.review.clips import judge, make_foreign_evaluation, make_run
+from tui.review import notes
+from tui.review.evaluation import open_evaluation
+
+BEST_WINS = {"base": 2, "best": 4, "final": 3}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    make_run(tmp_path / "runs", "first", clips=False)
+    run = make_run(tmp_path / "runs", "second", settings=override(Settings(), ["lora.rank=16"]))
+    session = judge(open_evaluation(run.path), "anna", [BEST_WINS])
+    session.go(0, "A")
+    session.toggle_tag("noise")
+    session.write_note("hiss | under the bass")
+    session.heard(session.trial.id, "A", 12.0, "browser")
+    session.reveal()
+    return run
+
+
+def test_the_notes_hold_result_scores_and_how_it_was_listened_to(run: RunDir) -> None:
+    assert notes.export(run) == [run.notes]
+    text = run.notes.read_text()
+    for said in (
+        "8 of 8 for best over base, p = 0.008: best is preferred.",
+        "| best over base | all | 8 | 0 | 0 | 0.008 | +2.00 | +2.00 … +2.00 |",
+        "### 1. upbeat synthwave, driving bass",
+        "hiss \\| under the bass",
+        "anna: blind, names shown after the last judgement",
+        "sound through browser",
+        "the same noise for all models of a prompt",
+        "| 1 | +0.0 | -3.0 | -6.0 |",
+        "best valid loss 4.000 at step 40, base 4.500",
+        "| prompt | model | lufs | true_peak_db |",
+    ):
+        assert said in text, said
+
+
+def test_what_changed_since_the_run_before_is_in_the_notes(run: RunDir) -> None:
+    notes.export(run)
+    text = run.notes.read_text()
+    assert "Changed since first:" in text
+    assert "| lora.rank | 12 | 16 |" in text
+
+
+def test_an_early_reveal_is_said(run: RunDir) -> None:
+    session = judge(open_evaluation(run.path), "ben", [BEST_WINS])
+    session.go(0, "A")
+    session.undo()
+    session.reveal()
+    notes.export(run)
+    assert "ben: names were shown early, at 23 of 24 judgements" in run.notes.read_text()
+
+
+def test_text_written_above_and_below_survives_the_next_export(run: RunDir) -> None:
+    notes.export(run)
+    first = run.notes.read_text()
+    run.notes.write_text(f"My thoughts first.\n\n{first}The second run is warmer.\n")
+    judge(open_evaluation(run.path), "ben", [{"base": 4, "best": 2, "final": 3}])
+    notes.export(run)
+    text = run.notes.read_text()
+    assert text.startswith("My thoughts first.\n")
+    assert text.endswith("The second run is warmer.\n")
+    assert text.count("## Result") == 1
+    assert "listened by anna, ben" in text
+
+
+def test_text_written_inside_the_generated_part_is_kept_too(run: RunDir) -> None:
+    notes.export(run)
+    run.notes.write_text(run.notes.read_text().replace("## Tags", "Prompt 3 is the one to watch.\n\n## Tags"))
+    notes.export(run)
+    notes.export(run)
+    text = run.notes.read_text()
+    assert text.count("Prompt 3 is the one to watch.") == 1
+    assert text.count("<details>") == 1
+
+
+def test_notes_that_a_person_began_are_kept_above(run: RunDir) -> None:
+    run.notes.write_text("Only mine so far.")
+    notes.export(run)
+    assert run.notes.read_text().startswith("Only mine so far.\n\n<!-- mgl-tui begin")
+
+
+def test_exporting_twice_changes_nothing_but_the_time(run: RunDir) -> None:
+    def without_time(text: str) -> list[str]:
+        return [line for line in text.splitlines() if "exported" not in line and "mgl-tui begin" not in line]
+
+    notes.export(run)
+    first = run.notes.read_text()
+    notes.export(run)
+    assert without_time(run.notes.read_text()) == without_time(first)
+
+
+def test_a_note_that_looks_like_a_mark_of_ours_breaks_nothing(run: RunDir) -> None:
+    session = judge(open_evaluation(run.path), "ben", [BEST_WINS])
+    session.write_note("<!-- mgl-tui end -->")
+    notes.export(run)
+    run.notes.write_text(run.notes.read_text() + "below\n")
+    notes.export(run)
+    assert run.notes.read_text().endswith("below\n")
+    assert run.notes.read_text().count("## Result") == 1
+
+
+def test_csv_and_json_are_written_beside_on_request(run: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "elsewhere" / "second.md"
+    written = notes.export(run, out, formats=("md", "csv", "json"))
+    assert [path.name for path in written] == ["second.md", "second.csv", "second.json"]
+    rows = list(csv.DictReader(written[1].read_text().splitlines()))
+    assert len(rows) == 24
+    assert {row["model"]: row["score"] for row in rows} == {"base": "2", "best": "4", "final": "3"}
+    content = json.loads(written[2].read_text())
+    assert content["means"] == {"base": 2.0, "best": 4.0, "final": 3.0}
+    assert content["changes"] == [{"name": "lora.rank", "old": 12, "new": 16}]
+
+
+def test_a_run_that_nobody_has_listened_to_exports_its_training(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", clips=False)
+    notes.export(run)
+    text = run.notes.read_text()
+    assert "Nothing has been judged yet." in text
+    assert "best valid loss 4.000" in text
+    assert "comparison_results.jsonl" in text
+
+
+def test_a_folder_of_another_script_exports_too(tmp_path: Path) -> None:
+    make_foreign_evaluation(tmp_path / "old" / "evaluation")
+    judge(open_evaluation(tmp_path / "old"), "anna", [BEST_WINS])
+    notes.export(RunDir(tmp_path / "old"))
+    text = (tmp_path / "old" / "notes.md").read_text()
+    assert "clips of another script" in text
+    assert "seeds not recorded" in text
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(run: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        notes.export(run, tmp_path / "file" / "notes.md")
+    with pytest.raises(UserError, match="no export format"):
+        notes.export(run, formats=("pdf",))

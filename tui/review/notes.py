@@ -1,0 +1,135 @@
+"""The notes of a run as markdown, with CSV and JSON beside it on request.
+
+The generated part of the file stands between two marks. All that a person writes before or after it stays as it is
+at the next export; if somebody wrote inside, the old part is kept below, folded, before the new one takes its place.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir, write_atomically
+from tui.review.report import Report, markdown, report
+
+BEGIN = "<!-- mgl-tui begin {digest}: this part is written again at every export; write above or below it -->"
+END = "<!-- mgl-tui end -->"
+_REGION = re.compile(r"<!-- mgl-tui begin ([0-9a-f]*)[^\n]*-->\n(.*?)<!-- mgl-tui end -->\n?", re.DOTALL)
+FORMATS = ("md", "csv", "json")
+
+
+def export(
+    run: RunDir, out: Path | None = None, formats: Sequence[str] = ("md",), set_name: str | None = None
+) -> list[Path]:
+    """Write the notes of ``run`` (or of a folder of clips) and return the files written.
+
+    ``out`` is the markdown file, notes.md in the run by default; CSV and JSON get its name with their own suffix.
+    UserError when a format is unknown or a file cannot be written.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise UserError(f"{unknown[0]!r} is no export format; take {', '.join(FORMATS)}.")
+    notes = Path(out) if out else run.notes
+    found = report(run, set_name)
+    texts = {"md": merged(_existing(notes), markdown(found)), "csv": table(found), "json": data(found)}
+    written = []
+    for name in FORMATS:
+        if name not in formats:
+            continue
+        path = notes if name == "md" else notes.with_suffix(f".{name}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, texts[name])
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror}); choose another file with -o.") from None
+        written.append(path)
+    return written
+
+
+def merged(existing: str, generated: str) -> str:
+    """The file's text with its generated part replaced; without one, ``generated`` goes below what is there."""
+    region = f"{BEGIN.format(digest=_digest(generated))}\n{generated}{END}\n"
+    match = _REGION.search(existing)
+    if match is None:
+        above = f"{existing.rstrip()}\n\n" if existing.strip() else ""
+        return f"{above}{region}\n## My notes\n\n" if not above else f"{above}{region}"
+    kept = existing[match.end() :]
+    if _digest(match.group(2)) != match.group(1):
+        kept = f"{kept.rstrip()}\n\n<details><summary>Earlier export with changes by hand</summary>\n\n" + (
+            f"{match.group(2).rstrip()}\n\n</details>\n"
+        )
+    return existing[: match.start()] + region + kept
+
+
+def table(found: Report) -> str:
+    """One line a judged clip, as CSV."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["listener", "prompt", "item", "trial", "letter", "model", "score", "rank", "all_bad", "tags", "note",
+         "heard_seconds", "gain_db"]
+    )  # fmt: skip
+    for j in found.results.judgements if found.results else ():
+        gain = found.gains.get(j.item, {}).get(j.model)
+        writer.writerow(
+            [j.listener, found.prompt_text(j.item), j.item, j.kind, j.letter, j.model, _cell(j.score), _cell(j.rank),
+             "yes" if j.all_bad else "", " ".join(j.tags), j.note, f"{j.heard:.1f}", _cell(gain)]
+        )  # fmt: skip
+    return file.getvalue()
+
+
+def data(found: Report) -> str:
+    """Everything the markdown is made from, as JSON."""
+    results = found.results
+    content: dict[str, Any] = {
+        "run": found.name,
+        "state": found.state,
+        "settings": found.settings,
+        "parent": found.parent,
+        "changes": [change._asdict() for change in found.changes],
+        "valid": found.valid,
+        "conclusions": results.sentences() if results else [],
+        "pairs": [asdict(pair) for pair in results.pairs()] if results else [],
+        "means": results.means() if results else {},
+        "tags": results.tags() if results else {},
+        "gains_db": found.gains,
+        "judgements": [asdict(j) for j in results.judgements] if results else [],
+        "sessions": [
+            {
+                "listener": s.listener,
+                "mode": s.mode,
+                "seed": s.seed,
+                "revealed": s.revealed,
+                "sittings": s.sittings,
+                "outputs": s.outputs,
+                "equal_weights": s.equal,
+            }
+            for s in (results.sessions if results else ())
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1, default=str) + "\n"
+
+
+def _existing(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}) and is not written over; choose another file.") from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:12]
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None else f"{value:g}"

@@ -1,0 +1,330 @@
+"""What the notes say about a run, gathered once, and its markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.contract import config, events, liveness
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir, list_runs
+from tui.review import loudness, statistics
+from tui.review.evaluation import Evaluation, Item, open_evaluation
+from tui.review.results import Judgement, Results, results_of
+from tui.review.session import State
+from tui.runs.history import History
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that goes into the notes of one run."""
+
+    name: str
+    state: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Dotted name -> value; {} for a folder that is no run."""
+    parent: str | None = None
+    changes: list[config.Change] = field(default_factory=list)
+    """What changed since the parent run."""
+    start: dict[str, Any] = field(default_factory=dict)
+    valid: list[tuple[int, float]] = field(default_factory=list)
+    """(step, loss), the base model's at step 0."""
+    elapsed: float = 0.0
+    results: Results | None = None
+    gains: dict[str, dict[str, float]] = field(default_factory=dict)
+    """dB by item and model."""
+    problems: tuple[str, ...] = ()
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        return self.results.evaluation if self.results else None
+
+    def prompt_text(self, item: str) -> str:
+        found = self.evaluation.item(item) if self.evaluation else None
+        return found.text if found else item
+
+
+def report(run: RunDir, set_name: str | None = None) -> Report:
+    """Gather a run folder, or a folder of clips that is no run. What is missing or wrong is said in ``problems``."""
+    problems: list[str] = []
+    results, gains = None, {}
+    try:
+        evaluation = open_evaluation(run.path, set_name)
+        results = results_of(evaluation)
+        problems += [*evaluation.problems, *results.unreadable]
+        gains = {item.key: loudness.gains(loudness.loudness_of(item)) for item in evaluation.items}
+    except UserError as error:
+        problems.append(str(error))
+    settings: config.Settings | None = None
+    try:
+        settings = run.settings() if run.config.is_file() else None
+    except UserError as error:
+        problems.append(str(error))
+    log = events.read(run.events)
+    history = History()
+    history.add(log)
+    parent, changes = _since_parent(run, settings)
+    return Report(
+        name=run.name,
+        state=_state(run, log),
+        settings=config.values(settings) if settings else {},
+        parent=parent,
+        changes=changes,
+        start=history.start,
+        valid=[(v.step, v.loss) for v in history.valid],
+        elapsed=history.elapsed,
+        results=results,
+        gains=gains,
+        problems=tuple(problems),
+    )
+
+
+def markdown(found: Report) -> str:
+    """The generated part of the notes."""
+    parts = [[f"# {found.name}"], _headline(found), _conclusions(found), _pairs(found), _tags(found), _scores(found)]
+    parts += [_listening(found), _training(found), _settings(found), _measures(found), _problems(found)]
+    return "\n".join(line for part in parts if part for line in [*part, ""])
+
+
+def previous_run(run: RunDir) -> RunDir | None:
+    """The run of the same folder that was made last before this one."""
+    if not run.config.is_file():
+        return None
+    made = _made(run)
+    earlier = [other for other in list_runs(run.path.parent) if other.path != run.path and _made(other) < made]
+    return max(earlier, key=_made, default=None)
+
+
+def _made(run: RunDir) -> float:
+    """When the run began: its first event, else the time of its settings."""
+    try:
+        with open(run.events, "rb") as file:
+            return float(json.loads(file.readline())["t"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return run.config.stat().st_mtime
+
+
+def _since_parent(run: RunDir, settings: config.Settings | None) -> tuple[str | None, list[config.Change]]:
+    parent = previous_run(run)
+    if parent is None or settings is None:
+        return None, []
+    try:
+        return parent.name, config.difference(parent.settings(), settings)
+    except UserError:
+        return None, []
+
+
+def _state(run: RunDir, log: list[dict[str, Any]]) -> str:
+    if not run.config.is_file():
+        return "clips of another script"
+    state = liveness.state_of(run, log)
+    return f"{state.state}: {state.error}" if state.error else state.state
+
+
+def _headline(found: Report) -> list[str]:
+    lines = [f"- state: {found.state}"]
+    if found.settings:
+        lines.append(f"- base model: {found.settings['model.base']}")
+    results = found.results
+    if results and results.sessions:
+        who = ", ".join(session.listener for session in results.sessions)
+        means = " · ".join(f"{results.label(m)} {value:.1f}" for m, value in results.means().items())
+        lines.append(f"- listened by {who}: {means or 'nothing judged yet'}")
+    lines.append(f"- exported {time.strftime('%Y-%m-%d %H:%M %Z')}")
+    return lines
+
+
+def _conclusions(found: Report) -> list[str]:
+    results = found.results
+    if results is None or not results.judgements:
+        return ["## Result", "", "Nothing has been judged yet."]
+    lines = ["## Result", "", *(f"- {sentence}" for sentence in results.sentences())]
+    for session in results.sessions:
+        consistent = statistics.consistency_sentence(results.consistency(session.listener), results.unit)
+        lines.append(f"- {session.listener}: {consistent}")
+    lines.append(f"- {statistics.power_sentence(results.evaluation.prompts)}")
+    return lines
+
+
+def _pairs(found: Report) -> list[str]:
+    results = found.results
+    if results is None or not results.judgements:
+        return []
+    rows = []
+    people = [session.listener for session in results.sessions]
+    for who in [None, *people] if len(people) > 1 else [None]:
+        for pair in results.pairs(who):
+            low_high = "–" if pair.interval is None else f"{pair.interval[0]:+.2f} … {pair.interval[1]:+.2f}"
+            mean = "–" if pair.mean_difference is None else f"{pair.mean_difference:+.2f}"
+            rows.append(
+                [f"{results.label(pair.a)} over {results.label(pair.b)}", who or "all", str(pair.wins), str(pair.ties),
+                 str(pair.losses), f"{pair.p:.3f}", mean, low_high]
+            )  # fmt: skip
+    head = ["pair", "listener", "wins", "ties", "losses", "p (sign test)", f"mean difference ({results.unit}s)", "95 %"]
+    return _table(head, rows)
+
+
+def _tags(found: Report) -> list[str]:
+    results = found.results
+    counts = results.tags() if results else {}
+    if results is None or not counts:
+        return []
+    rows = [[tag, *(str(models.get(m, 0)) for m in results.models)] for tag, models in counts.items()]
+    return ["## Tags", "", "On how many items a clip got the tag.", "",
+            *_table(["tag", *map(results.label, results.models)], rows)]  # fmt: skip
+
+
+def _scores(found: Report) -> list[str]:
+    results = found.results
+    if results is None or not results.sessions:
+        return []
+    lines = ["## Prompts"]
+    for number, item in enumerate(results.evaluation.items, 1):
+        seed = f" · seed {item.seed}" if item.seed is not None else ""
+        lines += ["", f"### {number}. {_escaped(item.text)}", "", f"{len(item.clips)} clips{seed}", ""]
+        rows = [_score_row(results, j) for j in results.judgements if j.item == item.key and _said(j)]
+        lines += _table(["model", "listener", "score", "tags", "note", "heard"], rows) if rows else ["Not judged."]
+    return lines
+
+
+def _score_row(results: Results, j: Judgement) -> list[str]:
+    value = "all bad" if j.all_bad else f"rank {j.rank}" if j.rank else str(j.score or "·")
+    again = " (again)" if j.kind == "repeat" else ""
+    return [
+        j.model + again,
+        j.listener,
+        value,
+        ", ".join(j.tags),
+        _escaped(j.note),
+        f"{j.heard:.0f} s" if j.heard else "not",
+    ]
+
+
+def _listening(found: Report) -> list[str]:
+    results = found.results
+    if results is None or not results.sessions:
+        return []
+    lines = ["## How it was listened to", ""]
+    for session in results.sessions:
+        lines += [f"- {line}" for line in _session_lines(session)]
+    for group in results.evaluation.same_weights:
+        lines.append(f"- {' and '.join(group)} have the same weights and count as one")
+    same = "the same noise for all models of a prompt" if results.evaluation.same_seed else "seeds not recorded"
+    lines += [f"- sampling: {same}", "- level matching, dB down to the quietest of the prompt:", ""]
+    models = results.evaluation.models
+    rows = [
+        [str(n), *(f"{found.gains[item.key][m]:+.1f}" if m in found.gains[item.key] else "–" for m in models)]
+        for n, item in enumerate(results.evaluation.items, 1)
+        if item.key in found.gains
+    ]
+    return [*lines, *_table(["prompt", *models], rows)]
+
+
+def _session_lines(session: State) -> Iterable[str]:
+    who = session.listener
+    if session.revealed is None:
+        yield f"{who}: blind, names not shown yet"
+    elif session.revealed.get("early"):
+        done, total = session.revealed.get("done"), session.revealed.get("total")
+        yield f"{who}: names were shown early, at {done} of {total} judgements; what came after was not blind"
+    else:
+        yield f"{who}: blind, names shown after the last judgement"
+    sittings = ", ".join(
+        f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(s['start']))} ({(s['end'] - s['start']) / 60:.0f} min)"
+        for s in session.sittings
+    )
+    played = sum(entry["seconds"] for entry in session.played)
+    yield f"{who}: {sittings or 'no sitting'}; {played / 60:.1f} min of sound played"
+    sound = ", ".join(session.outputs) or "no sound was played by the panel"
+    yield f"{who}: mode {session.mode}, order drawn from seed {session.seed}, sound through {sound}"
+    if session.equal:
+        yield f"{who}: equal weights were heard as {session.equal} clips a prompt"
+
+
+def _training(found: Report) -> list[str]:
+    if not found.start and not found.valid:
+        return []
+    lines = ["## Training", ""]
+    start = found.start
+    if start:
+        counts = f"{start.get('train_clips', '?')} train and {start.get('valid_clips', '?')} valid clips"
+        lines.append(
+            f"- {counts}, {start.get('total_steps', '?')} steps on {start.get('device', '?')}, "
+            f"{found.elapsed / 60:.1f} min, {start.get('trainable_parameters', '?')} trainable parameters"
+        )
+    finite = [(step, loss) for step, loss in found.valid if math.isfinite(loss)]
+    if finite:
+        step, loss = min(finite, key=lambda v: v[1])
+        base = next((value for at, value in finite if at == 0), None)
+        against = "" if base is None else f", base {base:.3f}"
+        lines.append(f"- best valid loss {loss:.3f} at step {step}{against}, last {finite[-1][1]:.3f}")
+        lines.append(f"- valid `{sparkline([value for _, value in finite])}`")
+        lines += ["", *_table(["step", "valid loss"], [[str(s), f"{value:.4f}"] for s, value in finite])]
+    return lines
+
+
+def _settings(found: Report) -> list[str]:
+    if not found.settings:
+        return []
+    lines = ["## Settings", ""]
+    if found.parent:
+        lines += [f"Changed since {found.parent}:", ""]
+        rows = [[c.name, json.dumps(c.old), json.dumps(c.new)] for c in found.changes]
+        lines += _table(["setting", found.parent, found.name], rows) if rows else ["nothing"]
+        lines.append("")
+    of_the_panel = ("panel", "audio", "runs")
+    shown = {name: value for name, value in found.settings.items() if name.split(".")[0] not in of_the_panel}
+    values = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in shown.items()]
+    return [*lines, "```toml", *values, "```"]
+
+
+def _measures(found: Report) -> list[str]:
+    evaluation = found.evaluation
+    if evaluation is None:
+        return []
+    names = list(dict.fromkeys(n for item in evaluation.items for clip in item.clips.values() for n in clip.measures))
+    if not names:
+        return []
+    rows = []
+    for number, item in enumerate(evaluation.items, 1):
+        rows += [_measure_row(number, item, model, names) for model in evaluation.models if model in item.clips]
+    return ["## Measures", "", *_table(["prompt", "model", *names], rows)]
+
+
+def _measure_row(number: int, item: Item, model: str, names: Sequence[str]) -> list[str]:
+    measures = item.clips[model].measures
+    cells = ["–" if (value := measures.get(name)) is None else f"{value:.4g}" for name in names]
+    return [str(number), model, *cells]
+
+
+def _problems(found: Report) -> list[str]:
+    return ["## Problems", "", *(f"- {problem}" for problem in found.problems)] if found.problems else []
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Finite values as one line of bars, at most ``width`` of them."""
+    if len(values) > width:
+        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in values)
+
+
+def _said(j: Judgement) -> bool:
+    return j.value is not None or bool(j.tags or j.note)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    body = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *body]
+
+
+def _escaped(text: str) -> str:
+    """Text of a person inside a table or a heading: it must not end the cell or begin a comment of ours."""
+    return text.replace("|", "\\|").replace("<!--", "&lt;!--").replace("\n", " ")
