@@ -9,16 +9,19 @@ import argparse
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from engine.contract import config, liveness, rundir
 from engine.contract.errors import UserError
+from engine.train.signals import requests
 
 
 def train(args: argparse.Namespace) -> int:
     run = rundir.open_run(args.run)
     settings = run.settings()
-    with liveness.hold(run):
+    # Signals are heard before torch is imported; of a distributed run's processes the first holds the lock for all.
+    with requests, liveness.hold(run) if os.environ.get("RANK", "0") == "0" else nullcontext():
         from engine.train.loop import train as train_run
 
         end = train_run(run, settings, resume=args.resume)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from engine.data.cache import Digests, Store
 from engine.data.metadata import Clip
 from engine.model import load
 
-Report = Callable[[str, int, int], None]
-"""Called with phase ("audio" or "captions"), done, total. May raise to interrupt; what is encoded stays cached."""
+Report = Callable[[int, int], None]
+"""Called with clips or captions done and in all. May raise to interrupt; what is encoded stays cached."""
 
 LONGEST_PIECE = 30.0
 PIECE_CONTEXT = 1.0
@@ -53,11 +53,15 @@ class Dataset:
     channels: int
     encoded: int = 0
     """Clips and captions that were not in the cache."""
-    fingerprint: str = field(default="", repr=False)
+    fingerprint: str = ""
     """Digest of all audio and captions with their splits: what was trained on."""
+    base_fingerprint: str = ""
+    """Digest of the base model's decoder."""
 
 
-def prepare(settings: config.Settings, base: Path, device: torch.device, report: Report) -> Dataset:
+def prepare(
+    settings: config.Settings, base: Path, device: torch.device, clips_done: Report, texts_done: Report
+) -> Dataset:
     """Read the metadata, encode what is not cached, cut windows.
 
     T5 and EnCodec are loaded only when something is to be encoded. Raises UserError for data that cannot be trained on.
@@ -76,9 +80,10 @@ def prepare(settings: config.Settings, base: Path, device: torch.device, report:
     sound = _sound_of(model_config)
     used = [*train, *valid]
     hashes = [_audio_digest(digests, clip) for clip in used]
-    codes, new_codes = _codes(used, hashes, _codec_store(root, digests, base, model_config), base, device, report)
+    codes, new_codes = _codes(used, hashes, _codec_store(root, digests, base, model_config), base, device, clips_done)
     captions = list(dict.fromkeys(clip.text for clip in used))
-    states, new_states = _states(captions, _text_store(root, digests, base), base, device, report)
+    states, new_states = _states(captions, _text_store(root, digests, base), base, device, texts_done)
+    base_digest = _part_digest(digests, base, "decoder")
     digests.save()
     numbers = {caption: number for number, caption in enumerate(captions)}
     frames = round(settings.data.duration * sound.rate / sound.hop)
@@ -96,6 +101,7 @@ def prepare(settings: config.Settings, base: Path, device: torch.device, report:
         channels=sound.channels,
         encoded=new_codes + new_states,
         fingerprint=hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
+        base_fingerprint=base_digest,
     )
 
 
@@ -170,13 +176,13 @@ def _codes(
     if missing:
         codec = load.load_audio_encoder(base, device=device)
         done = 0
-        report("audio", 0, len(missing))
+        report(0, len(missing))
         for batch in _batches(missing, sound, 8 if device.type == "cuda" else 1):
             for digest, codes in encode_audio(codec, batch, sound.rate, sound.hop, device).items():
                 found[digest] = codes
                 store.save(digest, codes)
             done += len(batch)
-            report("audio", done, len(missing))
+            report(done, len(missing))
     return [found[digest] for digest in hashes], len(missing)
 
 
@@ -234,12 +240,12 @@ def _states(
     missing = {digest: caption for digest, caption in zip(digests, captions, strict=True) if digest not in found}
     if missing:
         text_encoder, tokenizer = load.load_text_encoder(base, device=device), load.load_tokenizer(base)
-        report("captions", 0, len(missing))
+        report(0, len(missing))
         for done, (digest, caption) in enumerate(missing.items(), start=1):
             # One at a time: padding to a neighbour's length would change the last bits with the company kept.
             states, _ = load.encode_text(text_encoder, tokenizer, [caption], device)
             found[digest] = states[0].cpu().numpy()
             store.save(digest, found[digest])
             if done % 32 == 0 or done == len(missing):
-                report("captions", done, len(missing))
+                report(done, len(missing))
     return [torch.from_numpy(found[digest]) for digest in digests], len(missing)

@@ -62,36 +62,46 @@ def save(adapted: Any, folder: Path, *, base: str, card: str = "") -> None:
     ``base`` is recorded as base_model_name_or_path; ``card`` is the text of README.md. Raises OSError when the disk
     is full; what was in ``folder`` before is then still there.
     """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
     folder = Path(folder)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        adapted.save_pretrained(str(part), save_embedding_layers=False)
-        record = json.loads((part / "adapter_config.json").read_text())
-        record["base_model_name_or_path"] = base
+        part.mkdir(parents=True)
+        weights = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part / WEIGHTS, {"format": "pt"})
+        record = adapted.peft_config["default"].to_dict()
+        record |= {"base_model_name_or_path": base, "inference_mode": True}
         record["target_modules"] = sorted(record["target_modules"])
         (part / "adapter_config.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
         (part / "README.md").write_text(card or f"LoRA adapter for the decoder of {base}.\n", encoding="utf-8")
-        replace_folder(part, folder)
+        _publish(part, folder)
     except Exception as error:
         raise OSError(f"{folder} could not be saved ({getattr(error, 'strerror', None) or error})") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def replace_folder(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``, flushed to disk; a reader finds the old or the new one, whole."""
-    for path in new.rglob("*"):
+def flush(folder: Path) -> None:
+    """Bring all files of a new folder to disk, so that a rename never makes an empty file public."""
+    for path in folder.rglob("*"):
         if path.is_file():
+            # save_pretrained keeps weights private to the user; a run folder is meant to be shared.
             path.chmod(0o644)
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _publish(part: Path, folder: Path) -> None:
+    flush(part)
+    if not folder.exists():
+        os.replace(part, folder)
+        return
+    # File by file, the weights last: at no moment is there no adapter, or half a one.
+    for path in sorted(part.iterdir(), key=lambda path: path.name == WEIGHTS):
+        os.replace(path, folder / path.name)
 
 
 def fingerprint(folder: Path) -> str:
@@ -152,11 +162,10 @@ def merge(run: RunDir, which: str, out_dir: Path) -> None:
     model: Any = merge_adapter(load_base(base, device="cpu", dtype=torch.float32), folder)
     model.save_pretrained(out_dir)
     load_tokenizer(base).save_pretrained(out_dir)
-    # save_pretrained keeps weights private to the user; a model folder is meant to be shared.
-    (out_dir / "model.safetensors").chmod(0o644)
     extractor = base / "preprocessor_config.json"
     if extractor.is_file():
         write_atomically(out_dir / extractor.name, extractor.read_bytes())
+    flush(out_dir)
 
 
 def _adapter_config(folder: Path) -> dict[str, Any]:

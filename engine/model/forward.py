@@ -1,0 +1,32 @@
+"""One pass of the decoder: text condition in, logits out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def condition(projection: nn.Module, states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the decoder attends to (B, L, d) and where (B, L), from T5's states (B, L, d_text) and their mask.
+
+    A row whose mask is all zero is the null condition of classifier-free guidance: all-zero states after the
+    projection. One of its zero vectors stays attended, because a fully masked row gives NaN in attention.
+    """
+    hidden = projection(states) * mask[..., None].to(states.dtype)
+    attended = mask.clone()
+    attended[:, 0] = 1
+    return hidden, attended
+
+
+def logits(decoder: Any, inputs: torch.Tensor, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    """Logits (B, K, T, V) for inputs (B, K, T)."""
+    clips, codebooks, frames = inputs.shape
+    flat = decoder(
+        input_ids=inputs.flatten(0, 1),
+        encoder_hidden_states=hidden,
+        encoder_attention_mask=attended,
+        use_cache=False,
+    ).logits
+    return flat.view(clips, codebooks, frames, -1)

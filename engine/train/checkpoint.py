@@ -1,0 +1,145 @@
+"""Checkpoints: everything a run needs to go on exactly, in a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.contract import config
+from engine.contract.errors import UserError
+from engine.model import lora
+
+_NAME = re.compile(r"step-(\d{6,})")
+_MAY_CHANGE = (
+    "train.micro_batch", "train.gradient_checkpointing", "train.compile", "train.validate_train_sample",
+    "train.save_steps", "train.keep_checkpoints", "train.logging_steps", "train.early_stopping", "train.start_gate",
+    "train.report_to", "data.cache_dir", "data.dir", "data.metadata",
+)  # fmt: skip
+"""Settings of these sections that a resumed run may change without its curve telling a lie. The data themselves are
+compared by fingerprint, so where they lie does not matter."""
+
+
+@dataclass
+class Progress:
+    """Where a run is. Learning rate, order and random numbers follow from ``step`` and the settings."""
+
+    step: int = 0
+    clips_seen: int = 0
+    skipped: int = 0
+    """fp16 steps without an update because the loss scale was too high."""
+    bad_in_row: int = 0
+    """Steps in a row whose loss or gradient was not finite."""
+    validated: int = -1
+    """Last step that was validated."""
+    saved: int = 0
+    best_loss: float | None = None
+    best_step: int = 0
+    base_loss: float | None = None
+    without_best: int = 0
+    """Validations since the best one."""
+    unlogged: list[float] = field(default_factory=list)
+    """Losses since the last train event."""
+
+
+def save(
+    folder: Path,
+    adapted: Any,
+    optimizer: torch.optim.Optimizer,
+    scaler: Any,
+    progress: Progress,
+    settings: config.Settings,
+    identity: dict[str, str],
+) -> Path:
+    """Write step-NNNNNN in ``folder``. Raises OSError when the disk is full; no part of it then remains."""
+    final = folder / f"step-{progress.step:06d}"
+    part = folder / f".{final.name}.{os.getpid()}.part"
+    try:
+        part.mkdir(parents=True)
+        lora.save(adapted, part / "adapter", base=settings.model.base)
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}, part / "optimizer.pt")
+        record = {"progress": asdict(progress), "settings": settings.model_dump(), "identity": identity}
+        (part / "state.json").write_text(json.dumps(record, indent=1) + "\n")
+        lora.flush(part)
+        _remove(final)
+        os.replace(part, final)
+    except Exception as error:
+        raise OSError(f"{final} could not be saved ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return final
+
+
+def listed(folder: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    try:
+        entries = [entry for entry in folder.iterdir() if _NAME.fullmatch(entry.name)]
+    except OSError:
+        return []
+    return sorted(entries, key=lambda entry: int(entry.name[5:]))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the last ``keep`` checkpoints, and what a killed engine left half written."""
+    for old in [*listed(folder)[:-keep], *folder.glob(".step-*")]:
+        _remove(old)
+
+
+def _remove(checkpoint: Path) -> None:
+    # Renamed first: a half-removed folder must not look like a checkpoint.
+    gone = checkpoint.with_name(f".{checkpoint.name.lstrip('.')}.gone")
+    if checkpoint.exists():
+        os.replace(checkpoint, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def read_state(checkpoint: Path) -> tuple[Progress, config.Settings, dict[str, str]]:
+    """Progress, settings and identity (data, base) of a checkpoint. Raises UserError when it is damaged."""
+    try:
+        record = json.loads((checkpoint / "state.json").read_text())
+        return Progress(**record["progress"]), config.parse(record["settings"]), record["identity"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The checkpoint {checkpoint} is damaged ({error}); remove it to resume from the one before."
+        ) from None
+
+
+def refuse_changes(old: config.Settings, new: config.Settings, ours: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Lines that name each changed setting. Raises UserError for a change with which going on would be a lie."""
+    changes = [c for c in config.difference(old, new) if c.name.split(".")[0] in ("model", "data", "lora", "train")]
+    lines = [f"{change.name}: {change.old} -> {change.new}" for change in changes]
+    refused = [line for change, line in zip(changes, lines, strict=True) if change.name not in _MAY_CHANGE]
+    if refused:
+        raise UserError(
+            f"The run cannot go on with other settings than it began with ({'; '.join(refused)}); "
+            "set them back, or start a new run."
+        )
+    for what in ("data", "base"):
+        if ours.get(what) != now.get(what):
+            name = {"data": "training data", "base": "base model's weights"}[what]
+            raise UserError(f"The {name} changed since the checkpoint; bring the old ones back, or start a new run.")
+    return lines
+
+
+def restore(checkpoint: Path, adapted: Any, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
+    """Load weights and optimizer state in place. Raises UserError when the checkpoint is damaged."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(checkpoint / "adapter" / lora.WEIGHTS)
+        state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+        set_peft_model_state_dict(adapted, weights)
+        optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"The checkpoint {checkpoint} is damaged ({reason}); remove it to resume from the one before."
+        ) from None

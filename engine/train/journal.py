@@ -1,0 +1,76 @@
+"""The run's voice: each event goes to the log, to the history that health is judged by, and as a line to stdout."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.contract import events
+
+PROGRESS_INTERVAL = 0.5
+"""Seconds between two progress events."""
+_SAME = {
+    "train": ("loss", "lr", "grad_norm", "scale", "skipped", "clips_seen"),
+    "valid": ("loss", "per_codebook", "train_sample_loss"),
+    "best": ("loss", "previous"),
+    "checkpoint": ("path",),
+}
+"""Events that a resumed run may come to a second time, and the fields that tell whether anything differs."""
+
+
+class Journal:
+    """Writes events. A step that is repeated after a resume is written again only when its numbers differ.
+
+    Processes other than the first of a distributed run have a silent journal.
+    """
+
+    def __init__(self, path: Path, *, silent: bool = False) -> None:
+        self.history: list[dict[str, Any]] = events.read(path)
+        self._state = ""
+        self._last_progress = -math.inf
+        self._log = None if silent else events.EventLog(path)
+        self._logged = {(event["event"], event.get("step")): event for event in self.history if event["event"] in _SAME}
+
+    def write(self, event: str, **fields: Any) -> None:
+        logged = self._logged.get((event, fields.get("step")))
+        if logged is not None and all(_equal(logged.get(name), fields.get(name)) for name in _SAME[event]):
+            return
+        self.history.append({"event": event, **fields})
+        if self._log is not None:
+            self._log.write(event, **fields)
+
+    def state(self, state: str, **fields: Any) -> None:
+        """Enter a state; being in it already is no event."""
+        if fields or state != self._state:
+            self.write("state", state=state, **fields)
+        self._state = state
+
+    def say(self, line: str) -> None:
+        """A line for engine.log."""
+        if self._log is not None:
+            print(line, flush=True)
+
+    def note(self, text: str) -> None:
+        """Something the user should know, in the log and in the events."""
+        self.write("note", text=text)
+        self.say(text)
+
+    def progress(self, phase: str, done: int, total: int, unit: str) -> None:
+        """How far a phase is; calls that come fast are thinned out."""
+        now = time.monotonic()
+        if done >= total or now - self._last_progress > PROGRESS_INTERVAL:
+            self._last_progress = now
+            self.write("progress", phase=phase, done=done, total=total, unit=unit)
+            self.say(f"{phase} {done} of {total} {unit}")
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+
+
+def _equal(logged: Any, new: Any) -> bool:
+    if isinstance(new, float) and not math.isfinite(new):
+        return logged is None
+    return logged == new

@@ -1,0 +1,175 @@
+"""Makes what a run's training needs: model with adapters, data, optimizer, and where it goes on from."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from typing import Any
+
+import torch
+
+from engine.contract import config
+from engine.contract.errors import UserError
+from engine.contract.plan import Plan, plan
+from engine.contract.rundir import RunDir
+from engine.data.dataset import Dataset, prepare
+from engine.model import load, lora
+from engine.train import checkpoint
+from engine.train.checkpoint import Progress
+from engine.train.journal import Journal
+from engine.train.signals import requests
+from engine.train.step import Trainee
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "torchaudio", "numpy")
+
+
+@dataclass
+class Session:
+    """All that a run's training needs, made once."""
+
+    run: RunDir
+    settings: config.Settings
+    journal: Journal
+    accelerator: Any
+    data: Dataset
+    plan: Plan
+    trainee: Trainee
+    optimizer: torch.optim.Optimizer
+    scaler: Any
+    progress: Progress
+    micro: int
+    identity: dict[str, str]
+    text_length: int
+    """Length that all text is padded to when shapes must not change; 0 when they may."""
+
+
+def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
+    """Accelerate's view of devices, processes and trackers. Raises UserError for a tracker that is not installed."""
+    from accelerate import Accelerator
+    from accelerate.tracking import get_available_trackers
+
+    tracker = settings.train.report_to
+    if tracker != "none" and tracker not in [str(getattr(name, "value", name)) for name in get_available_trackers()]:
+        raise UserError(f'train.report_to = "{tracker}" needs a package that is missing; `pip install {tracker}`.')
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        log_with=None if tracker == "none" else tracker,
+        project_dir=str(run.path),
+    )
+
+
+def prepare_session(
+    run: RunDir, settings: config.Settings, journal: Journal, accelerator: Any, resume: bool
+) -> Session:
+    """Model, data, optimizer, and the checkpoint if there is one to go on from; writes the event `start`.
+
+    Raises UserError for a model, data or settings that cannot be trained with.
+    """
+    device, dtype = accelerator.device, DTYPES[settings.train.precision]
+    if device.type == "cpu":
+        if dtype != torch.float32:
+            journal.say(f"no GPU: training in fp32 instead of {settings.train.precision}")
+        dtype = torch.float32
+    with accelerator.main_process_first():
+        base = load.resolve_base(settings.model.base, _reporter(journal, "downloading", "download", "bytes"))
+        requests.stop_now()
+        clips = _reporter(journal, "encoding", "audio", "clips")
+        captions = _reporter(journal, "encoding", "captions", "captions")
+        data = prepare(settings, base, device, clips, captions)
+    course = plan(settings, len(data.train))
+    decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
+    identity = {"data": data.fingerprint, "base": data.base_fingerprint}
+    adapted = lora.attach(_frozen(decoder, dtype, settings.train), settings.lora, settings.train.seed)
+    parameters = list(lora.trainable(adapted).values())
+    optimizer = torch.optim.AdamW(
+        parameters,
+        lr=settings.train.learning_rate,
+        betas=(settings.train.beta1, settings.train.beta2),
+        weight_decay=settings.train.weight_decay,
+        fused=device.type == "cuda",
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    progress = Progress()
+    found = checkpoint.listed(run.checkpoints) if resume else []
+    if found:
+        progress, before, theirs = checkpoint.read_state(found[-1])
+        for line in checkpoint.refuse_changes(before, settings, theirs, identity):
+            journal.note(f"changed at resume: {line}")
+        checkpoint.restore(found[-1], adapted, optimizer, scaler)
+    micro = settings.train.micro_batch
+    if micro == "auto":
+        micro = course.effective_batch if device.type == "cuda" else settings.train.batch_size
+    trainee = Trainee(adapted, projection.requires_grad_(False), device, dtype)
+    longest = max(len(states) for states in data.states)
+    if settings.train.compile:
+        adapted.compile()
+    journal.write(
+        "start",
+        versions=versions(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        host=socket.gethostname(),
+        total_steps=course.total_steps,
+        steps_per_epoch=course.steps_per_epoch,
+        train_clips=len(data.train),
+        valid_clips=len(data.valid),
+        trainable_parameters=sum(parameter.numel() for parameter in parameters),
+        base_path=str(base),
+        codebook_size=data.codebook_size,
+        warmup_steps=course.warmup_steps,
+        effective_batch=course.effective_batch,
+        micro_batch=micro,
+        precision=next(name for name, kind in DTYPES.items() if kind == dtype),
+        resumed_from=found[-1].name if found else None,
+    )
+    if settings.train.report_to != "none":
+        flat = {
+            name: value if isinstance(value, (int, float, str)) else str(value)
+            for name, value in config.values(settings).items()
+        }
+        accelerator.init_trackers("mgl-tui", config=flat)
+    journal.say(f"{len(data.train)} train and {len(data.valid)} valid clips, {course.total_steps} steps on {device}")
+    return Session(
+        run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, identity,
+        longest if settings.train.compile else 0,
+    )  # fmt: skip
+
+
+def _reporter(journal: Journal, state: str, phase: str, unit: str) -> Callable[[int, int], None]:
+    """Tells how far a phase is, and ends it when the run is asked to stop: what was done so far is kept."""
+    announced = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            journal.state(state)
+            announced = True
+        journal.progress(phase, done, total, unit)
+        requests.stop_now()
+
+    return report
+
+
+def _frozen(decoder: Any, dtype: torch.dtype, settings: config.Train) -> Any:
+    """The decoder ready to carry adapters: frozen, its big matrices in half precision where that is used."""
+    decoder.requires_grad_(False)
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.Linear):
+            # Embeddings and norms stay in fp32, and with them the residual stream, as in pretraining.
+            module.to(dtype)
+        # Modules copied the rate at construction; the hub's config says 0.1 where pretraining had 0.
+        if isinstance(getattr(module, "dropout", None), float):
+            module.dropout = settings.model_dropout
+    if settings.gradient_checkpointing:
+        decoder.gradient_checkpointing_enable({"use_reentrant": False})
+    return decoder
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of the packages that the numbers depend on."""
+    installed = {package.name.lower(): package.version for package in distributions() if package.name}
+    found = {name: installed[name] for name in PACKAGES if name in installed}
+    return {"python": ".".join(map(str, sys.version_info[:3])), **found}

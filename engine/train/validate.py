@@ -1,0 +1,41 @@
+"""Valid loss: eval mode, every clip, the same clips in the same order every time, per codebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from engine.data.dataset import Dataset, Example
+from engine.model.loss import label_counts
+from engine.train.batches import collate
+from engine.train.step import Trainee
+
+
+class Valid(NamedTuple):
+    loss: float
+    per_codebook: list[float]
+
+
+@torch.no_grad()
+def evaluate_loss(
+    trainee: Trainee, data: Dataset, examples: list[Example], micro: int, accelerator: Any, look: Callable[[], None]
+) -> Valid:
+    """Mean cross-entropy of ``examples``, in nats. ``look`` is called between micro-batches and may raise."""
+    was_training = trainee.decoder.training
+    trainee.decoder.eval()
+    try:
+        mine = examples[accelerator.process_index :: accelerator.num_processes]
+        codebooks = len(examples[0].codes)
+        sums = torch.zeros(2, codebooks, dtype=torch.float64)
+        for start in range(0, len(mine), micro):
+            look()
+            batch = collate(data, mine[start : start + micro])
+            sums[0] += trainee.sums(batch).double().cpu()
+            sums[1] += label_counts(batch.labels)
+    finally:
+        trainee.decoder.train(was_training)
+    sums = accelerator.reduce(sums.to(trainee.device), "sum").cpu() if accelerator.num_processes > 1 else sums
+    per_codebook = (sums[0] / sums[1].clamp(min=1)).tolist()
+    return Valid(sum(per_codebook) / codebooks, per_codebook)
