@@ -30,6 +30,7 @@ from tui.widgets.bars import gpu_words
 
 if TYPE_CHECKING:
     from engine.contract.config import Settings
+    from tui.audio.player import Player, PlayerMessage
 
 POLL = 0.5
 LIST_EVERY = 2.0
@@ -105,6 +106,7 @@ class PanelApp(App[None]):
         """The same run, followed; None for a folder of clips."""
         self._live: Followed | None = None
         self._machine: dict[str, Any] = {}
+        self._player: Player | None = None
         self._first_mode = mode
         self._open_run = open_run
         self._replay = replay
@@ -140,6 +142,32 @@ class PanelApp(App[None]):
 
     def on_unmount(self) -> None:
         terminal.pop_title(self)
+        if self._player is not None:
+            self._player.close()
+
+    # -- sound
+
+    @property
+    def player(self) -> Player:
+        """The one player of the panel; its worker starts with the first place that asks for it."""
+        if self._player is None:
+            from tui.screens.sound import first_output, new_player
+
+            loop = asyncio.get_running_loop()
+            self._player = new_player(self.settings)
+            # Not call_from_thread: that would make the player wait for a panel that is waiting for it to close.
+            self._player.listen(lambda news: loop.call_soon_threadsafe(self._heard_from_player, news))
+            self._player.start(first_output(self.settings))
+        return self._player
+
+    def _heard_from_player(self, news: PlayerMessage) -> None:
+        from tui.screens.sound import PlayerNews, route
+
+        if self._player is None or not self.is_running:
+            return
+        self.audio_route = route(self._player.status)
+        for screen in self.screen_stack:
+            screen.post_message(PlayerNews(news))
 
     # -- the runs
 

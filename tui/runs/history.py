@@ -71,14 +71,15 @@ class History:
         self.clock_jumps = 0
         self.out_of_order = 0
         self._elapsed = 0.0
-        self._may_go_back = True
+        self._known_until = -1.0
+        self._at = 0.0
 
     # -- what follows from the events
 
     @property
     def step(self) -> int:
-        """Last optimizer step that was logged; 0 before the first."""
-        return int(self.steps[-1]) if self.steps else 0
+        """The optimizer step the engine was at last; 0 before the first."""
+        return int(self._at)
 
     @property
     def total_steps(self) -> int:
@@ -229,11 +230,16 @@ class History:
         self.clips_seen.extend(accumulate(_column(kept, "clips_seen"), _not_less, initial=last))
         self.clips_seen.pop(-len(kept) - 1)
         self.epoch = number(kept[-1].get("epoch"))
+        self._at = self.steps[-1]
 
     def _in_order(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The train events whose step is beyond the one before; only a resumed engine may go back, once."""
+        """The train events whose step is beyond the last one.
+
+        A resumed engine comes to steps of its predecessor again, and logs those that came out differently: they
+        replace the old ones. Any other step that goes back is passed over.
+        """
         last = self.steps[-1] if self.steps else -1.0
-        kept = []
+        kept, replaced = [], 0
         for event in events:
             step = event.get("step")
             if not isinstance(step, (int, float)):
@@ -241,34 +247,36 @@ class History:
             elif step > last:
                 kept.append(event)
                 last = step
-            elif self._may_go_back:
-                self._go_back(step)
-                kept.append(event)
-                last = step
+                self._known_until = -1.0
+            elif step <= self._known_until and self._replace(event):
+                replaced += 1
             else:
                 self.out_of_order += 1
-            self._may_go_back = False
+        if replaced:
+            self._smooth_again(self.smooth.factor)
         return kept
 
-    def _go_back(self, step: float) -> None:
-        """A resumed engine goes on from an earlier step: what its predecessor did after that no longer counts."""
-        length = bisect_left(self.steps, step)
-        for column in (self.steps, self.seconds, self.clips_seen):
-            del column[length:]
-        for series in self.columns.values():
-            series.cut(length)
-        self._smooth_again(self.smooth.factor)
-        keep = [i for i, v in enumerate(self.valid) if v.step < step]
-        self.valid_seconds = array("d", [self.valid_seconds[i] for i in keep])
-        self.valid = [self.valid[i] for i in keep]
-        self.marks = [mark for mark in self.marks if mark.step < step]
+    def _replace(self, event: dict[str, Any]) -> bool:
+        step = event["step"]
+        at = bisect_left(self.steps, step)
+        if at == len(self.steps) or self.steps[at] != step:
+            return False
+        for name, series in self.columns.items():
+            series.replace(at, number(event.get(name)))
+        self.marks = [mark for mark in self.marks if mark.step != step]
+        if event.get("loss") is None:
+            self.marks.append(Mark(int(step), str(event.get("loss_reason") or "no number")))
+        self._ticks([event])
+        self._at = step
+        return True
 
     def _on_start(self, event: dict[str, Any]) -> None:
         self.start = event
         self.error = ""
-        self._may_go_back = True
+        self._known_until = self.steps[-1] if self.steps else -1.0
         if event.get("resumed_from") is not None:
-            self.resumed.append(int(number(event["resumed_from"], 0)))
+            self._at = number(event["resumed_from"], 0)
+            self.resumed.append(int(self._at))
 
     def _on_state(self, event: dict[str, Any]) -> None:
         self.phase = str(event.get("state") or "")

@@ -35,11 +35,13 @@ class Series:
             self._lows.append(low)
             self._highs.append(high)
 
-    def cut(self, length: int) -> None:
-        """Forget everything from index ``length`` on."""
-        del self.values[length:]
-        del self._lows[length // _BLOCK :]
-        del self._highs[length // _BLOCK :]
+    def replace(self, index: int, value: float) -> None:
+        """Put another value in the place of an old one."""
+        self.values[index] = value
+        block = index // _BLOCK
+        if block < len(self._lows):
+            start = block * _BLOCK
+            self._lows[block], self._highs[block] = _extremes(self.values[start : start + _BLOCK])
 
     def extremes(self, start: int, end: int) -> tuple[float, float]:
         """Minimum and maximum of values[start:end] without NaN; (nan, nan) when there is none."""

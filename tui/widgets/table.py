@@ -122,7 +122,7 @@ class Table(ScrollView, can_focus=True):
     # -- drawing
 
     def _widths(self) -> list[int]:
-        fixed = sum(column.width for column in self._columns) + len(self._columns) + 1
+        fixed = sum(column.width for column in self._columns) + len(self._columns) + 2
         spare = max(4, self.size.width - fixed)
         return [column.width or spare for column in self._columns]
 

@@ -1,0 +1,89 @@
+"""Small dialogs above a place: a menu with a key for each choice, a line to type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from tui import keys
+from tui.widgets.lines import Lines
+from tui.widgets.table import Column, Row, Table
+
+
+class Choice(NamedTuple):
+    key: str
+    label: str
+    meaning: str
+
+
+class Menu(ModalScreen[str | None]):
+    """Choices, each with a key of its own; returns the key that was taken, None for none."""
+
+    place = "menu"
+    BINDINGS: ClassVar[list[BindingType]] = [("enter", "take", "take")]
+
+    def __init__(self, title: str, choices: Sequence[Choice], *, note: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._choices = list(choices)
+        self._note = note
+
+    def compose(self) -> ComposeResult:
+        label = max(len(choice.label) for choice in self._choices)
+        with Vertical(id="dialog", classes="card") as card:
+            card.border_title = self._title
+            card.border_subtitle = "enter takes · esc leaves it"
+            yield Table([Column("", 1), Column("", label), Column("", 0)], titles=False, id="menu")
+            if self._note:
+                yield Lines([self._note], classes="note")
+
+    def on_mount(self) -> None:
+        table = self.query_one(Table)
+        table.styles.height = len(self._choices)
+        table.show([Row(c.key, [(c.key, "$accent bold"), c.label, (c.meaning, "$quiet")]) for c in self._choices])
+        table.focus()
+
+    def on_key(self, event: events.Key) -> None:
+        if event.character in {choice.key for choice in self._choices}:
+            event.stop()
+            self.dismiss(event.character)
+
+    def action_take(self) -> None:
+        self.dismiss(self.query_one(Table).key)
+
+    @on(Table.Chosen)
+    def _chosen(self, event: Table.Chosen) -> None:
+        self.dismiss(event.key)
+
+
+class Ask(ModalScreen[str | None]):
+    """One line to type; returns it, None when it was left."""
+
+    place = "ask"
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("ask")]
+
+    def __init__(self, title: str, *, value: str = "", hint: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._value = value
+        self._hint = hint
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog", classes="card") as card:
+            card.border_title = self._title
+            card.border_subtitle = "enter takes · esc leaves it"
+            yield Input(self._value, placeholder=self._hint, id="answer")
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _take(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip() or None)

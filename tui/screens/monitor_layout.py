@@ -1,0 +1,63 @@
+"""Where the cards of the Monitor lie, for any size of terminal."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+RIGHT = 40
+FRAME = 2
+
+
+def boxes(width: int, height: int, *, machine: int, health: int, second: bool, full_log: bool) -> dict[str, Box]:
+    """Place of every card that is shown within ``width`` x ``height`` cells.
+
+    ``machine`` and ``health`` are the lines of text those cards want. A wide terminal has two columns (curves and log
+    | machine, health, second chart); a narrow one stacks them, and the second chart takes the log's place.
+    """
+    if full_log:
+        return {"log": Box(0, 0, width, height)}
+    return (_wide if width >= 100 else _narrow)(width, height, machine, health, second)
+
+
+def _wide(width: int, height: int, machine: int, health: int, second: bool) -> dict[str, Box]:
+    left = width - RIGHT
+    log = max(5, (height - 3) * 2 // 5)
+    chart = height - 3 - log
+    machine = min(machine + FRAME, height - 6)
+    health = min(max(health, 1) + FRAME, height - machine)
+    rest = height - machine - health
+    found = {
+        "chart": Box(0, 0, left, chart),
+        "progress": Box(0, chart, left, 3),
+        "log": Box(0, chart + 3, left, log),
+        "machine": Box(left, 0, RIGHT, machine),
+    }
+    if second and rest >= 7:
+        found["health"] = Box(left, machine, RIGHT, health)
+        found["second"] = Box(left, machine + health, RIGHT, rest)
+    else:
+        found["health"] = Box(left, machine, RIGHT, height - machine)
+    return found
+
+
+def _narrow(width: int, height: int, machine: int, health: int, second: bool) -> dict[str, Box]:
+    right = 28
+    machine = min(machine + FRAME, max(9, height // 2))
+    chart = max(machine, (height - 6) // 2 + 1)
+    below = chart + 6
+    found = {
+        "chart": Box(0, 0, width - right, chart),
+        "machine": Box(width - right, 0, right, chart),
+        "health": Box(0, chart, width, 3),
+        "progress": Box(0, chart + 3, width, 3),
+    }
+    found["second" if second else "log"] = Box(0, below, width, height - below)
+    return found

@@ -1,0 +1,92 @@
+"""What can be done to a run from more than one place: stop, resume, evaluate, ask for something now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engine.contract import liveness
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from tui.runs import launch
+from tui.runs.follow import Source
+from tui.screens.dialogs import Choice, Menu
+
+if TYPE_CHECKING:
+    from tui.app import PanelApp
+
+_STOP = {
+    "s": (launch.stop, "saves and stops"),
+    "v": (launch.stop_after_validation, "validates, then saves and stops"),
+    "k": (launch.kill, "is killed"),
+}
+
+
+def stop(panel: PanelApp, run: RunDir | None) -> None:
+    """The stop menu of a run that an engine works on."""
+    if run is None or not liveness.is_held(run):
+        panel.notify(f"{run.name} is not running; there is nothing to stop." if run else "There is no run to stop.")
+        return
+
+    def take(key: str | None) -> None:
+        if key is not None:
+            how, words = _STOP[key]
+            _do(panel, lambda: how(run), f"{run.name} {words}.", f"{run.name} has ended already.")
+
+    choices = [
+        Choice("s", "save and stop", "finish the step, save a checkpoint; r goes on from there"),
+        Choice("v", "stop after validation", "validate at the end of this step, then save and stop"),
+        Choice("k", "kill", "at once; what came after the last checkpoint is lost"),
+    ]
+    panel.push_screen(Menu(f"Stop {run.name}", choices), take)
+
+
+def resume(panel: PanelApp, run: RunDir | None) -> None:
+    """Start an engine on a stopped, failed or lost run."""
+    if run is None:
+        panel.notify("There is no run to resume.")
+        return
+    summary = panel.summary(run.path)
+    state = summary.state if summary is not None else liveness.state_of(run).state
+    if state == "running":
+        panel.notify(f"{run.name} is running.")
+    elif state == "done":
+        panel.notify(f"{run.name} is done; n on Runs makes a new run from it.")
+    else:
+        fresh = state == "waiting" or summary is None or not summary.checkpoint
+        _do(
+            panel,
+            lambda: launch.start(run, resume=not fresh),
+            f"{run.name} starts." if fresh else f"{run.name} goes on from step {summary.checkpoint}.",  # type: ignore[union-attr]
+        )
+        panel.read_runs()
+
+
+def evaluate(panel: PanelApp, run: RunDir | None) -> None:
+    """Make the clips of a run whose engine has ended."""
+    if run is None:
+        panel.notify("There is no run to make clips of.")
+    elif liveness.is_held(run):
+        panel.notify(f"{run.name} is running; its clips are made when the training is through.")
+    elif not run.best_model.is_dir() and not run.final_model.is_dir():
+        panel.notify(f"{run.name} has no trained model yet; there is nothing to make clips with.", severity="warning")
+    else:
+        _do(panel, lambda: launch.evaluate(run), f"The clips of {run.name} are being made.")
+
+
+def ask(panel: PanelApp, source: Source | None, how: Callable[[RunDir], bool], what: str) -> None:
+    """Ask the engine for something now."""
+    if source is None:
+        panel.notify("There is no run to ask.")
+        return
+    run = source.run
+    _do(panel, lambda: how(run), f"Asked {run.name} for {what}.", f"{run.name} is not running.")
+
+
+def _do(panel: PanelApp, act: Callable[[], object], said: str, otherwise: str = "") -> None:
+    try:
+        done = act()
+    except UserError as error:
+        panel.notify(str(error), severity="error")
+        return
+    panel.notify(said if done is not False else otherwise, severity="information" if done is not False else "warning")

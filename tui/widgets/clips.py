@@ -1,0 +1,190 @@
+"""The clips of one prompt, one under the other: letter, envelope with the playhead, time, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.text import cut
+from tui.widgets.lines import draw
+from tui.widgets.waveform import braille, half_blocks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEFT, RIGHT = 7, 19
+MOST_ROWS = 4
+
+
+@dataclass(frozen=True)
+class ClipLook:
+    """All that is drawn of one clip."""
+
+    letter: str
+    missing: str = ""
+    heard: bool = False
+    current: bool = False
+    playing: bool = False
+    position: float = 0.0
+    duration: float = 0.0
+    value: str = "·"
+    """Its score or rank."""
+    pips: str = ""
+    """The same as a row of squares, where there is room."""
+    name: str = ""
+    """The model, after the reveal."""
+    peaks: tuple[float, ...] | None = None
+    """Level-matched, two for every cell; None before the first play."""
+    mel: NDArray[np.float32] | None = None
+    """Drawn instead of the envelope when given: (bands, columns)."""
+    loop: tuple[float, float | None] | None = None
+
+    def same_picture(self, other: ClipLook) -> bool:
+        return (self.peaks, id(self.mel), self.loop) == (other.peaks, id(other.mel), other.loop)
+
+
+class Clips(Widget):
+    """Rows of clips. A click into an envelope plays from there."""
+
+    DEFAULT_CSS = "Clips { height: 1fr; }"
+
+    class Clicked(Message):
+        """A clip was clicked, at ``share`` of its length (None beside the envelope)."""
+
+        def __init__(self, letter: str, share: float | None) -> None:
+            super().__init__()
+            self.letter = letter
+            self.share = share
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._looks: list[ClipLook] = []
+
+    @property
+    def looks(self) -> list[ClipLook]:
+        return self._looks
+
+    @property
+    def wave_columns(self) -> int:
+        """Cells of an envelope."""
+        return max(10, self.size.width - LEFT - RIGHT)
+
+    @property
+    def rows(self) -> int:
+        """Lines a clip takes, without the gap below it."""
+        count = max(1, len(self._looks))
+        room = self.size.height // count
+        return max(1, min(MOST_ROWS, room - 1 if room > 1 else 1))
+
+    @property
+    def _pitch(self) -> int:
+        """Lines from one clip to the next."""
+        return self.rows + (1 if (self.rows + 1) * len(self._looks) <= self.size.height + 1 else 0)
+
+    def show(self, looks: Sequence[ClipLook]) -> None:
+        """Draw these clips from now on; only the lines of clips that changed are sent."""
+        before, self._looks = self._looks, list(looks)
+        if len(before) != len(self._looks):
+            self.refresh()
+            return
+        for at, (old, new) in enumerate(zip(before, self._looks, strict=True)):
+            if not (
+                old.same_picture(new) and _line_state(old, self.wave_columns) == _line_state(new, self.wave_columns)
+            ):
+                self.refresh(Region(0, at * self._pitch, self.size.width, self.rows))
+
+    def render_line(self, y: int) -> Strip:
+        at, row = divmod(y, self._pitch) if self._looks else (0, 0)
+        if at >= len(self._looks) or row >= self.rows:
+            return Strip.blank(self.size.width, self.rich_style)
+        look = self._looks[at]
+        left = draw(self, self._left(look, row), LEFT)
+        right = draw(self, self._right(look, row), RIGHT)
+        return Strip.join([left, self._wave(look, row), right])
+
+    def _left(self, look: ClipLook, row: int) -> Content:
+        style = "$accent bold" if look.current else "$foreground"
+        if row == 0:
+            pointer = "▸" if look.current else " "
+            playing = "▶" if look.playing else " "
+            return Content.assemble((pointer, "$accent bold"), " ", (look.letter, style), f" {playing}")
+        return Content.assemble("  ", (cut(look.name, LEFT - 3), "$primary")) if row == 1 else Content("")
+
+    def _right(self, look: ClipLook, row: int) -> Content:
+        said = ("not heard", "$quiet") if not look.heard else ("heard", "$quiet")
+        if look.missing:
+            said = ("missing", "$warning")
+        elif look.playing or look.position > 0:
+            said = (f"{look.position:04.1f}/{look.duration:04.1f}", "$foreground" if look.playing else "$quiet")
+        value_style = "$accent bold" if look.value != "·" else "$quiet"
+        if self.rows == 1:
+            name = cut(look.name, 5)
+            return Content.assemble(
+                " ", (f"{said[0]:<10}", said[1]), (f"{name:<6}", "$primary"), (look.value, value_style)
+            )
+        if row == 0:
+            return Content.assemble("  ", said)
+        if row == 1:
+            return Content.assemble("  ", (f"{look.pips} " if look.pips else "", "$accent"), (look.value, value_style))
+        return Content("")
+
+    def _wave(self, look: ClipLook, row: int) -> Strip:
+        columns = self.wave_columns
+        if look.missing:
+            text = cut(look.missing, columns) if row == self.rows // 2 else ""
+            return draw(self, Content.styled(text, "$warning"), columns)
+        if look.peaks is None:
+            text = "┄" * columns if row == self.rows // 2 else ""
+            return draw(self, Content.styled(text, "$line"), columns)
+        cursor = _cursor(look, columns)
+        if look.mel is not None:
+            strip = Strip(half_blocks(look.mel, row), columns)
+        else:
+            text = braille(look.peaks[: 2 * columns], self.rows)[row]
+            played = "$loss" if look.current else "$foreground"
+            rest = "$loss-raw" if look.current else "$quiet"
+            content = Content.assemble((text[:cursor], played), (text[cursor:], rest if look.position else played))
+            strip = draw(self, self._with_loop(content, look, columns), columns)
+        if look.position > 0 or look.playing:
+            mark = draw(self, Content.styled("│", "$mark bold"), 1)
+            strip = Strip.join([strip.crop(0, cursor), mark, strip.crop(cursor + 1, columns)])
+        return strip
+
+    def _with_loop(self, content: Content, look: ClipLook, columns: int) -> Content:
+        if look.loop is None or not look.duration or look.loop == (0.0, None):
+            return content
+        start = round(look.loop[0] / look.duration * columns)
+        end = round((look.loop[1] or look.duration) / look.duration * columns)
+        return content.stylize("on $panel", start, end)
+
+    def on_click(self, event: events.Click) -> None:
+        at = event.y // self._pitch if self._looks else 0
+        if at < len(self._looks):
+            x = event.x - LEFT
+            share = x / self.wave_columns if 0 <= x < self.wave_columns else None
+            self.post_message(self.Clicked(self._looks[at].letter, share))
+
+
+def _cursor(look: ClipLook, columns: int) -> int:
+    return min(columns - 1, int(look.position / look.duration * columns)) if look.duration else 0
+
+
+def _line_state(look: ClipLook, columns: int) -> tuple[object, ...]:
+    return (
+        look.letter, look.missing, look.heard, look.current, look.playing, f"{look.position:.1f}", look.duration,
+        look.value, look.pips, look.name, _cursor(look, columns),
+    )  # fmt: skip
+
+
+def pips(value: int | None, most: int) -> str:
+    """A score as squares: ■■■□□."""
+    return "■" * (value or 0) + "□" * (most - (value or 0))
