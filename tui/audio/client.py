@@ -32,10 +32,8 @@ class WorkerProcess:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._in, self._out, self._err = (
-            pipe.fileno() for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
-        )
+        self._pipes = [pipe for pipe in (self._process.stdin, self._process.stdout, self._process.stderr) if pipe]
+        self._in, self._out, self._err = (pipe.fileno() for pipe in self._pipes)
         self._wake_read, self._wake_write = os.pipe()
         self._selector = selectors.DefaultSelector()
         for descriptor in (self._in, self._out, self._err, self._wake_read, self._wake_write):
@@ -123,14 +121,13 @@ class WorkerProcess:
     def end(self, patience: float = 0.0) -> None:
         """Close the pipes and see the process off; kill it after ``patience`` seconds."""
         self._selector.close()
-        assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._process.stdin.close()
+        self._pipes[0].close()
         try:
             self._process.wait(timeout=patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
-        self._process.stderr.close()
+        for pipe in self._pipes[1:]:
+            pipe.close()
         os.close(self._wake_read)
         os.close(self._wake_write)

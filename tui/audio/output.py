@@ -48,6 +48,15 @@ class State:
     ended: int = 0  # how often a clip came to its end
 
 
+def position_after(state: State, seconds: float) -> float:
+    """Where the playhead of a playing ``state`` is that many seconds later."""
+    position = state.position + seconds
+    if state.loop is None:
+        return min(position, max(state.duration, state.position))
+    start, end = state.loop[0], min(state.duration, state.loop[1] or state.duration)
+    return start + (position - start) % (end - start) if position >= end > start else position
+
+
 class Output(ABC):
     """What plays. All methods are called by the worker's main thread; none may take longer than a second,
     but for ``open``."""

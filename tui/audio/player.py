@@ -13,30 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from tui.audio.client import WorkerGone, WorkerProcess
+from tui.audio.output import State, position_after
 
 ORDER = ("local", "browser", "pulse", "pacat", "none")
-DEATHS_ALLOWED = 3  # within a minute; then sound is off until another output is asked for
+DEATHS_ALLOWED = 3  # within a minute; then nothing but "none" is tried, and if that dies too, nothing at all
 CLOSE_SECONDS = 1.5
 ROUTE = ("output", "label", "proven", "hint", "url")
 
 
 @dataclass(frozen=True)
-class PlayerStatus:
+class PlayerStatus(State):
     """What to show; the package's docstring explains the fields. Times in seconds."""
 
     output: str = ""
     label: str = "…"
     proven: bool = False
-    playing: bool = False
-    index: int = 0
-    position: float = 0.0
-    duration: float = 0.0
-    heard: tuple[float, ...] = ()
-    loop: tuple[float, float | None] | None = None
     error: str = ""
     hint: str = ""
     url: str = ""
-    ended: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +68,7 @@ class Player:
         self._outputs: list[str] = []
         self._restart = False
         self._closing = False
+        self._wanted = threading.Event()  # a start or the end
         self._worker: WorkerProcess | None = None
         self._thread: threading.Thread | None = None
         self._seen = (PlayerStatus(), time.monotonic())
@@ -136,13 +131,12 @@ class Player:
         seen, when = self._seen
         if not seen.playing:
             return seen
-        position = seen.position + time.monotonic() - when
-        end = seen.duration if seen.loop is None or seen.loop[1] is None else min(seen.duration, seen.loop[1])
-        return replace(seen, position=max(seen.position, min(position, end)))
+        return replace(seen, position=position_after(seen, time.monotonic() - when))
 
     def close(self) -> None:
         with self._lock:
             self._closing = True
+            self._wanted.set()
             worker, thread = self._worker, self._thread
         if worker:
             worker.wake()
@@ -156,6 +150,7 @@ class Player:
             if self._closing:
                 return
             self._outputs, self._restart, self._deaths = outputs, True, []
+            self._wanted.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._live, name="audio-client", daemon=True)
                 self._thread.start()
@@ -188,6 +183,10 @@ class Player:
             with self._lock:
                 self._worker = None
             worker.end(CLOSE_SECONDS if self._closing or self._restart else 0.0)
+            if len(self._deaths) > DEATHS_ALLOWED + 1 and not (self._closing or self._restart):
+                self._seen = (replace(self.status, output="none", label="no sound"), time.monotonic())
+                self._tell(PlayerMessage("output", "no sound"))
+                self._wanted.wait()
 
     def _begin(self, avoid: list[str]) -> None:
         """A new worker that holds the same clips at the same place, standing still."""
@@ -204,6 +203,7 @@ class Player:
             self._outbox[:0] = b"".join(json.dumps(command).encode() + b"\n" for command in commands)
             self._worker = worker
             self._restart = False
+            self._wanted.clear()
         self._seen = (replace(before, output="", label="…", playing=False, ended=0), time.monotonic())
 
     def _serve(self, worker: WorkerProcess) -> None:
@@ -227,7 +227,8 @@ class Player:
             avoid = [*ORDER[:-1]]
         status, _ = self._seen
         self._seen = (replace(status, playing=False, error=sentence), now)
-        self._tell(PlayerMessage("error", sentence))
+        if sentence != status.error:
+            self._tell(PlayerMessage("error", sentence))
         return avoid
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -269,7 +270,11 @@ class Player:
 
     def _tell(self, message: PlayerMessage) -> None:
         for callback in list(self._listeners):
-            try:
-                callback(message)
-            except Exception:  # the panel's mistake must not end the sound
-                logging.getLogger(__name__).exception("a listener of the player failed")
+            _call(callback, message)
+
+
+def _call(callback: Callable[[PlayerMessage], None], message: PlayerMessage) -> None:
+    try:
+        callback(message)
+    except Exception:  # the panel's mistake must not end the sound
+        logging.getLogger(__name__).exception("a listener of the player failed")

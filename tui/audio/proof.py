@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,28 +57,19 @@ def correlation(recorded: Samples, sent: Samples) -> tuple[float, int]:
 
 def listen_back(server: PulseServer, play: Callable[[], None]) -> Proof:
     """Record the monitor of the server's default sink while ``play`` sends the chirp. Takes about 3 s."""
-    recorder = subprocess.Popen(
-        ["parec", *at(server.address), "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1"]
-        + [f"--rate={server.rate}", "--latency-msec=50", "--client-name=mgl-tui proof"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    ender = threading.Timer(RECORD_SECONDS, recorder.kill)
-    ender.start()
-    try:
-        assert recorder.stdout is not None
-        taken = [recorder.stdout.read(4096)]  # the recorder runs: now send
-        play()
-        deadline = time.monotonic() + RECORD_SECONDS
-        while time.monotonic() < deadline and (block := recorder.stdout.read(4096)):
+    command = ["parec", *at(server.address), "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1"]
+    command += [f"--rate={server.rate}", "--latency-msec=50", "--client-name=mgl-tui proof"]
+    environment = {**os.environ, "LC_ALL": "C"}
+    taken: list[bytes] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as recorder:
+        ender = threading.Timer(RECORD_SECONDS, recorder.kill)  # a stalled tunnel must not hold the reader
+        ender.start()
+        stream = recorder.stdout.fileno() if recorder.stdout else -1
+        while block := os.read(stream, 4096):
+            if not taken:  # the recorder runs: now send
+                play()
             taken.append(block)
-    finally:
         ender.cancel()
-        recorder.kill()
-        recorder.wait()
-        recorder.stdout.close()
     raw = b"".join(taken)
     recorded = np.frombuffer(raw[: len(raw) // 2 * 2], np.int16).astype(np.float32) / 32768.0
     return judge(recorded, server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from tui.audio import clips as audio
 from tui.audio.laptop import fetch_line
@@ -23,16 +24,17 @@ class NoOutput(Output):
         self.hint = "No sound output. Judging works; each clip can be fetched and played by hand."
 
     def load(self, clips: ClipSet) -> list[float]:
-        self._durations = []
-        for path, name in zip(clips.paths, clips.names, strict=True):
-            try:
-                self._durations.append(audio.duration(path))
-            except audio.UnreadableClip as error:
-                self._durations.append(0.0)
-                self._emit({"event": "error", "text": f"Clip {name}: {error}"})
+        self._durations = [self._duration(path, name) for path, name in zip(clips.paths, clips.names, strict=True)]
         self._clips = clips
         self._state = State(duration=self._durations[0] if self._durations else 0.0, heard=(0.0,) * len(clips.paths))
         return self._durations
+
+    def _duration(self, path: Path, name: str) -> float:
+        try:
+            return audio.duration(path)
+        except audio.UnreadableClip as error:
+            self._emit({"event": "error", "text": f"Clip {name}: {error}"})
+            return 0.0
 
     def play(self, index: int, position: float | None) -> None:
         """Offer the line that fetches the clip under a name that does not say which model made it."""

@@ -24,8 +24,10 @@ class Mixer extends AudioWorkletProcessor {
     this.overlayAt = 0;
     this.peak = 0;
     this.sinceReport = 0;
+    this.sequence = 0;
     this.port.onmessage = ({ data }) => {
-      this[data.do]?.(data);
+      this[data.do](data);
+      this.sequence = data.sequence;
       this.report();
     };
     for (const command of options.processorOptions?.script ?? []) this[command.do](command);
@@ -37,12 +39,17 @@ class Mixer extends AudioWorkletProcessor {
 
   // Commands
 
-  load({ clips }) {
+  load({ clips, resume }) {
     this.clips = clips.map(({ channels, gain }) => ({ channels, gain, length: channels[0].length }));
     this.heard = clips.map(() => 0);
     this.region = this.target = null;
     this.index = this.position = this.level = 0;
     this.playing = false;
+    if (resume && resume.index in this.clips) {
+      this.index = resume.index;
+      this.position = this.frames(resume.position);
+      this.loop(resume);
+    }
   }
 
   play({ index, position }) {
@@ -198,6 +205,7 @@ class Mixer extends AudioWorkletProcessor {
     const aim = this.aim();
     this.sinceReport = 0;
     this.port.postMessage({
+      sequence: this.sequence,
       index: aim.index,
       position: (aim.position ?? this.position) / sampleRate,
       playing: aim.playing,

@@ -1,0 +1,280 @@
+"""The real parts of the audio tests and measurements: a PulseAudio with a null sink, an sshd, a Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 48_000
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
+    """The first true value of ``condition``; AssertionError when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(3.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Pulse:
+    """A PulseAudio server with one null sink, the laptop's loudspeaker; what it plays is recorded all the time.
+
+    The recorder also keeps the null sink awake: asleep it takes nothing for two seconds.
+    """
+
+    def __init__(self, folder: Path, *, sink: str = "laptop", anonymous: bool = True) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.socket = folder / "native"
+        self.port = free_port()
+        script = folder / "script.pa"
+        auth = "auth-anonymous=1" if anonymous else "auth-cookie-enabled=1"
+        script.write_text(
+            f"load-module module-null-sink sink_name={sink} rate={RATE} channels=2\n"
+            f"load-module module-native-protocol-unix socket={self.socket} {auth}\n"
+            f"load-module module-native-protocol-tcp listen=127.0.0.1 port={self.port} {auth}\n"
+        )
+        environment = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+        self._log = (folder / "log").open("w")
+        self._process = subprocess.Popen(
+            ["pulseaudio", "-n", "-F", str(script), "--exit-idle-time=-1", "--disallow-exit", "--use-pid-file=no"]
+            + ["--daemonize=no"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self.address = f"unix:{self.socket}"
+        wait_for(lambda: self.pactl("info").returncode == 0, what="pulseaudio")
+        self._taken: list[bytes] = []
+        self._recorder = subprocess.Popen(
+            ["parec", "-s", self.address, "-d", f"{sink}.monitor", "--raw", "--format=s16le", "--channels=1"]
+            + [f"--rate={RATE}", "--latency-msec=10"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._times: list[tuple[int, float]] = []
+        threading.Thread(target=self._record, daemon=True).start()
+        wait_for(lambda: self._taken, what="parec")
+
+    def _record(self) -> None:
+        assert self._recorder.stdout is not None
+        total = 0
+        while block := os.read(self._recorder.stdout.fileno(), 4096):
+            self._taken.append(block)
+            total += len(block) // 2
+            self._times.append((total, time.monotonic()))
+
+    def pactl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["pactl", "-s", self.address, *arguments], capture_output=True, text=True, timeout=5.0)
+
+    def mark(self) -> int:
+        """How many samples are recorded until now."""
+        return sum(map(len, self._taken)) // 2
+
+    def recording(self, since: int = 0) -> NDArray[np.float32]:
+        """Mono float32 at RATE."""
+        raw = b"".join(self._taken)
+        return (np.frombuffer(raw[: len(raw) // 2 * 2], np.int16).astype(np.float32) / 32768.0)[since:]
+
+    def time_of(self, sample: int) -> float:
+        """When (time.monotonic) a sample of the recording arrived."""
+        return next(when for total, when in self._times if total > sample)
+
+    def stop(self) -> None:
+        """SIGSTOP: the server is there and does not answer any more."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.go_on()
+        for process in (self._recorder, self._process):
+            _end(process)
+        assert self._recorder.stdout is not None
+        self._recorder.stdout.close()
+        self._log.close()
+
+
+class Sshd:
+    """A real ssh server on a loopback port, with throwaway keys, and the means to open tunnels through it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        for name in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+        (folder / "authorized").write_text((folder / "user.pub").read_text())
+        (folder / "authorized").chmod(0o600)
+        config = folder / "sshd_config"
+        config.write_text(
+            f"ListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\nUsePAM yes\n"
+            f"PidFile {folder}/pid\nPasswordAuthentication no\nStrictModes no\nPermitRootLogin prohibit-password\n"
+            "StreamLocalBindUnlink yes\nX11Forwarding no\n"
+        )
+        with contextlib.suppress(OSError):
+            Path("/run/sshd").mkdir(exist_ok=True)
+        self._process = subprocess.Popen(
+            [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-f", str(config), "-p", str(self.port)]
+            + ["-E", str(folder / "sshd.log")],
+            stdin=subprocess.DEVNULL,
+        )
+        wait_for(lambda: _answers(self.port), what="sshd")
+
+    def tunnel(self, *forwards: str, port: int | None = None) -> subprocess.Popen[bytes]:
+        """``ssh -N`` with these options (-L ..., -R ...), by way of ``port`` if the server is reached by a proxy."""
+        return subprocess.Popen(
+            ["ssh", "-N", "-q", "-F", "none", "-i", str(self.folder / "user"), "-p", str(port or self.port)]
+            + ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes"]
+            + ["-o", "ExitOnForwardFailure=yes", *forwards, f"{getpass.getuser()}@127.0.0.1"],
+            stdin=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        _end(self._process)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+class Chromium:
+    """A headless Chromium with one page, driven over its DevTools protocol."""
+
+    def __init__(self, folder: Path, *, pulse: str = "") -> None:
+        from websockets.sync.client import connect
+
+        environment = {**os.environ, "HOME": str(folder)}
+        if pulse:
+            environment["PULSE_SERVER"] = pulse
+        self._log = (folder / "chromium.log").open("w")
+        self._process = subprocess.Popen(
+            [str(browser_program()), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+            + [
+                "--autoplay-policy=document-user-activation-required",
+                "--remote-debugging-port=0",
+                "--disable-dev-shm-usage",
+            ]
+            + [f"--user-data-dir={folder / 'profile'}", "about:blank"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        told = folder / "profile" / "DevToolsActivePort"
+        port = wait_for(lambda: told.exists() and told.read_text().split("\n")[0], 30.0, "Chromium")
+        self._line = connect(f"ws://127.0.0.1:{port}{told.read_text().splitlines()[1]}", max_size=None, proxy=None)
+        self._count = 0
+        targets = self._call("Target.getTargets")["targetInfos"]
+        target = next(each["targetId"] for each in targets if each["type"] == "page")
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._call("Page.enable")
+
+    _session = ""
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._line.send(json.dumps(message))
+        while True:
+            answer = json.loads(self._line.recv(timeout=20.0))
+            if answer.get("id") == self._count:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def open(self, url: str) -> None:
+        self._call("Page.navigate", url=url)
+
+    def run(self, script: str) -> Any:
+        """The value of an expression, promises awaited."""
+        answer = self._call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """One key, as a user's gesture."""
+        text = key if len(key) == 1 else ""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown" else "")
+
+    def size(self, width: int, height: int) -> None:
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def screenshot(self) -> str:
+        """PNG in base64."""
+        return str(self._call("Page.captureScreenshot")["data"])
+
+    def close(self) -> None:
+        self._line.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._log.close()
+
+
+def browser_program() -> str | None:
+    return next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
+
+
+@contextlib.contextmanager
+def closing(*parts: Any) -> Iterator[None]:
+    """Close parts in the reverse order, whatever happens."""
+    with contextlib.ExitStack() as stack:
+        for part in parts:
+            stack.callback(part.close)
+        yield
