@@ -1,0 +1,82 @@
+"""Which clips the demo model learns from, which are held out, and how clips are captioned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.demo.styles import (
+    BASE_STYLES,
+    CAPTION_TEMPLATES,
+    GENERIC_WORDS,
+    HELD_OUT_TEMPLATES,
+    KEYS,
+    STYLE_WORDS,
+    TARGET,
+    TEMPI,
+    Clip,
+    caption,
+    variants,
+)
+
+# The target's clips with these contours take part in pretraining, under a generic caption; the rest are LoRA's.
+PRETRAINING_CONTOURS = (0, 1)
+TARGET_SHARE = 0.04
+
+
+def held_out_pairs(style: str) -> set[tuple[int, int]]:
+    """The two (tempo, key) index pairs in which a base style is never heard in pretraining."""
+    first = BASE_STYLES.index(style) * 5 + 1
+    return {divmod(number % (len(TEMPI) * len(KEYS)), len(KEYS)) for number in (first, first + 7)}
+
+
+def _is_held_out(clip: Clip) -> bool:
+    return (TEMPI.index(clip.tempo), KEYS.index(clip.key)) in held_out_pairs(clip.style)
+
+
+def base_clips() -> list[Clip]:
+    """Base styles for pretraining: 10 of the 12 tempo and key pairs of every style, in all rhythms and contours."""
+    return [clip for style in BASE_STYLES for clip in variants(style) if not _is_held_out(clip)]
+
+
+def held_out_clips() -> list[Clip]:
+    """Base styles in the tempo and key pairs that pretraining never had."""
+    return [clip for style in BASE_STYLES for clip in variants(style) if _is_held_out(clip)]
+
+
+def generic_target_clips() -> list[Clip]:
+    """The target's clips for pretraining."""
+    return [clip for clip in variants(TARGET) if clip.contour in PRETRAINING_CONTOURS]
+
+
+def unseen_target_clips() -> list[Clip]:
+    """The target's clips that pretraining never had: what LoRA learns from."""
+    return [clip for clip in variants(TARGET) if clip.contour not in PRETRAINING_CONTOURS]
+
+
+def random_caption(clip: Clip, rng: np.random.Generator) -> str:
+    """A caption of pretraining: any template, any name of the style; the target is only called by a generic name."""
+    words = GENERIC_WORDS if clip.style == TARGET else STYLE_WORDS[clip.style]
+    return caption(clip, CAPTION_TEMPLATES[rng.integers(len(CAPTION_TEMPLATES))], words[rng.integers(len(words))])
+
+
+def all_captions() -> list[str]:
+    """Every caption of pretraining, for the tokenizer."""
+    clips = [clip for style in STYLE_WORDS for clip in variants(style) if clip.rhythm == clip.contour == 0]
+    return [
+        caption(clip, template, words)
+        for clip in clips
+        for template in CAPTION_TEMPLATES
+        for words in (GENERIC_WORDS if clip.style == TARGET else STYLE_WORDS[clip.style])
+    ]
+
+
+def held_out_prompts() -> list[tuple[Clip, str]]:
+    """Forty prompts for the base styles: held-out tempo and key pairs in held-out wordings."""
+    return [
+        (clip, caption(clip, template, STYLE_WORDS[clip.style][number]))
+        for clip in held_out_clips()
+        if clip.rhythm == clip.contour == 0
+        for number, template in enumerate(HELD_OUT_TEMPLATES)
+    ]
+
+
