@@ -171,7 +171,9 @@ ACTIONS: list[Action] = [
 
 _SHOWN = {
     "question_mark": "?", "slash": "/", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=", "comma": ",",
-    "full_stop": ".", "left_square_bracket": "[", "right_square_bracket": "]", "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓",
+    "full_stop": ".",
+    "left_square_bracket": "[", "right_square_bracket": "]",
+    "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓",
 }  # fmt: skip
 _LABEL_HAS_KEYS = ("◂▸ ", "+− ", "←→ ", "↑↓ ", ",. ", "1-5 ", "abc ", "ab ")
 

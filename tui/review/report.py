@@ -213,6 +213,9 @@ def _listening(found: Report) -> list[str]:
     lines = ["## How it was listened to", ""]
     for session in results.sessions:
         lines += [f"- {line}" for line in _session_lines(session)]
+        after = sum(not j.blind for j in results.judgements if j.listener == session.listener)
+        if after:
+            lines.append(f"- {session.listener}: {after} judgements were given or changed with the names shown")
     for group in results.evaluation.same_weights:
         lines.append(f"- {' and '.join(group)} have the same weights and count as one")
     same = "the same noise for all models of a prompt" if results.evaluation.same_seed else "seeds not recorded"

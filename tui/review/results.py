@@ -33,6 +33,8 @@ class Judgement:
     tags: tuple[str, ...]
     note: str
     heard: float
+    blind: bool
+    """Given before the names were shown."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def _judgement(state: State, trial: Trial, letter: str) -> Judgement:
         tags=tuple(rating.tags) if rating else (),
         note=rating.note if rating else "",
         heard=rating.heard if rating else 0.0,
+        blind=rating.blind if rating else True,
     )
 
 

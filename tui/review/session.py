@@ -42,6 +42,8 @@ class Rating:
     note: str = ""
     heard: float = 0.0
     """Seconds played."""
+    blind: bool = True
+    """The last score or rank was given before the names were shown."""
 
 
 @dataclass
@@ -248,20 +250,22 @@ class Session:
         self.state.letter = letter if letter in trial.letters else "A"
         self._save()
 
-    def rate(self, value: int) -> None:
-        """Score or rank the clip under the cursor."""
+    def rate(self, value: int, *, by_hand: bool = False) -> None:
+        """Score or rank the clip under the cursor. ``by_hand``: it is played outside, so no listening is asked for."""
         trial, rating = self.trial, self._rating()
         field_name, most = ("score", 5) if self.state.mode == "scores" else ("rank", len(trial.order))
         if not 1 <= value <= most:
             raise UserError(f"{value} is no {field_name} here; press 1 to {most}.")
         if self.clip_path(trial, self.letter) is None:
             raise UserError(f"{self.letter} is missing and cannot be rated.")
-        if rating.heard < self.review.min_listen:
+        if rating.heard < self.review.min_listen and not by_hand:
             wanted = f"{self.review.min_listen:g} s"
             raise UserError(f"Listen to {self.letter} for {wanted} before you rate it ({rating.heard:.1f} s heard).")
-        before = {field_name: getattr(rating, field_name), "all_bad": trial.id in self.state.all_bad}
+        all_bad = trial.id in self.state.all_bad
+        before = {field_name: getattr(rating, field_name), "blind": rating.blind, "all_bad": all_bad}
         self._remember(before, f"{field_name} of {self.letter}")
         setattr(rating, field_name, value)
+        rating.blind = not self.names_visible
         self._set_all_bad(False)
         self._save()
 
@@ -278,9 +282,11 @@ class Session:
         rating.tags = [t for t in rating.tags if t != tag] if tag in rating.tags else [*rating.tags, tag]
         self._save()
 
-    def write_note(self, text: str) -> None:
+    def write_note(self, text: str, *, going_on: bool = False) -> None:
+        """Set the note of the clip under the cursor. ``going_on``: the same note grows, undo takes back all of it."""
         rating = self._rating()
-        self._remember({"note": rating.note}, f"note of {self.letter}")
+        if not going_on:
+            self._remember({"note": rating.note}, f"note of {self.letter}")
         rating.note = " ".join(text.split())
         self._save()
 

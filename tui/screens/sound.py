@@ -1,0 +1,121 @@
+"""The sound of the panel: one player for all places, and the screen that says how to get sound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from tui import keys
+from tui.audio.player import Player, PlayerMessage, PlayerStatus
+from tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from engine.contract.config import Settings
+    from tui.app import PanelApp
+
+_OUTPUTS = {"sounddevice": "local"}
+
+
+class PlayerNews(Message):
+    """The player has something to say."""
+
+    def __init__(self, news: PlayerMessage) -> None:
+        super().__init__()
+        self.news = news
+
+
+def new_player(settings: Settings) -> Player:
+    """A player as the settings want it; nothing runs yet."""
+    return Player(
+        port=settings.audio.browser_port,
+        latency=settings.audio.latency,
+        restart_on_switch=settings.review.restart_on_switch,
+        remote_keys=True,
+    )
+
+
+def first_output(settings: Settings) -> str:
+    """The player's name of the setting ``audio.output``."""
+    return _OUTPUTS.get(settings.audio.output, settings.audio.output)
+
+
+def route(status: PlayerStatus) -> str:
+    """The audio route in a few characters, with a mark when sound was heard to arrive."""
+    return f"{status.label} ✔" if status.proven else status.label
+
+
+class SoundScreen(ModalScreen[None]):
+    """Which way the sound takes, whether it arrived, and what to do on the laptop."""
+
+    place = "sound"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("sound"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = False
+        self._last = ""
+
+    @property
+    def _player(self) -> Player:
+        return cast("PanelApp", self.app).player
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="sound", classes="card") as card:
+            card.border_title = "Sound"
+            card.border_subtitle = "r next way · p play a chirp · esc closes"
+            yield Lines(id="sound-lines")
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+        self._write()
+
+    def on_player_news(self, message: PlayerNews) -> None:
+        news = message.news
+        if news.kind == "proof":
+            self._asked = news.data.get("proven") is None
+        if news.kind in ("proof", "error"):
+            self._last = news.text
+        self._write()
+
+    def _write(self) -> None:
+        status = self._player.status
+        proof = ("heard to arrive ✔", "$success") if status.proven else ("not proven yet: p plays a chirp", "$quiet")
+        lines = [
+            Content.assemble(("way     ", "$quiet"), (status.label, "bold"), f"  ({status.output or 'being tried'})"),
+            Content.assemble(("sound   ", "$quiet"), proof),
+        ]
+        if status.url:
+            lines.append(Content.assemble(("page    ", "$quiet"), (status.url, "$accent")))
+        if status.hint:
+            lines += [Content(""), Content.styled("On your laptop", "bold")]
+            lines += [Content(line) for line in status.hint.splitlines()]
+        for said in dict.fromkeys(text for text in (self._last, status.error) if text):
+            lines += [Content(""), Content.styled(said, "$warning")]
+        if self._asked:
+            lines += [Content(""), Content.styled("Did you hear the chirp?  y yes   n no", "$accent bold")]
+        width = max(20, self.query_one("#sound").size.width - 2)
+        folded = [part for line in lines for part in (line.wrap(width) if line.plain else [line])]
+        self.query_one("#sound-lines", Lines).show(folded)
+
+    def on_resize(self) -> None:
+        self._write()
+
+    def action_cycle(self) -> None:
+        self._last = ""
+        self._player.cycle_output()
+
+    def action_prove(self) -> None:
+        self._last = ""
+        self._player.prove()
+
+    def action_answer(self, heard: bool) -> None:
+        if self._asked:
+            self._asked = False
+            self._player.answer(heard)
+            self._write()
