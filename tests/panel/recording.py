@@ -27,7 +27,7 @@ class Recorder:
         self.t = t
         self.random = random.Random(seed)
         folder.mkdir(parents=True, exist_ok=True)
-        self.settings = config.override(config.Settings(), changes or [])
+        self.settings = config.resolved(config.override(config.Settings(), changes or []), Path("/data"))
         (folder / "config.toml").write_text(config.dumps(self.settings), encoding="utf-8")
         self.last_valid = math.inf
         self.gpu_due = t

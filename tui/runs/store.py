@@ -7,18 +7,21 @@ of them trains. ``summaries`` is the same for one look.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.contract import liveness
+from engine.contract import config, liveness
+from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, list_runs
 from tui.runs.history import NAN, number
 from tui.runs.tail import FileTail, parse
 
 RESULTS = "comparison_results.jsonl"
 ARCHIVE = "archive"
+DISK_EVERY = 30.0
 # The engine's writer begins every line {"t": ..., "event": "train"; other writers' lines are parsed like any other.
 _TRAIN = b'"event": "train"'
 
@@ -53,6 +56,14 @@ class RunSummary:
     """It holds clips to listen to."""
     foreign: bool = False
     """A folder of clips that another script made; it has neither settings nor events."""
+    settings: config.Settings | None = None
+    """None when config.toml cannot be read."""
+    changed: list[config.Change] = field(default_factory=list)
+    """What differs from the run before."""
+    before: str = ""
+    """Name of the run before."""
+    listen: str = ""
+    """What listening gave: the preferred model's mean score, or how much is judged; empty before the first."""
 
     @property
     def live(self) -> bool:
@@ -82,6 +93,7 @@ class RunSummary:
             "checkpoint": self.checkpoint or None,
             "disk_bytes": self.disk,
             "clips": self.clips,
+            "listen": self.listen or None,
             "foreign": self.foreign,
         }
 
@@ -109,12 +121,8 @@ class _Reader:
         while lines := self.tail.poll():
             if self.tail.restarted:
                 self._reset()
-            trains = [line for line in lines if _TRAIN in line[:60]]
-            for event in parse([line for line in lines if _TRAIN not in line[:60]] + trains[-1:]):
+            for event in parse(_needed(lines)):
                 self._add(event)
-            # A step that is not a number is rare and must not be missed among those that are not parsed.
-            for event in parse([line for line in trains if b'"loss": null' in line]):
-                self.facts["non_finite"] = int(number(event.get("step"), 0))
         return self._summary()
 
     def _add(self, event: dict[str, Any]) -> None:
@@ -140,6 +148,8 @@ class _Reader:
     def _add_train(self, event: dict[str, Any]) -> None:
         step = int(number(event.get("step"), 0))
         self.facts["step"], self.facts["epoch"] = step, number(event.get("epoch"))
+        if event.get("loss") is None:
+            self.facts["non_finite"] = step
         if not self.first_train:
             self.first_train = event
         steps = step - number(self.first_train.get("step"), 0)
@@ -156,10 +166,20 @@ class _Reader:
         if summary.best_valid != summary.best_valid:
             summary.best_valid = min((v for step, v in self.valid.items() if step and v == v), default=NAN)
         summary.clips = bool(evaluation_folders(run.path))
-        summary.disk = disk_usage(run.path)
         if not summary.started:
             summary.started = _modified(run.config)
         return summary
+
+
+def _needed(lines: list[bytes]) -> list[bytes]:
+    """What a summary needs of the lines: all but the train events that have others on both sides and a loss."""
+    kept = []
+    train = [line.find(_TRAIN, 0, 60) > 0 for line in lines]
+    for at, line in enumerate(lines):
+        inside = train[at] and 0 < at < len(lines) - 1 and train[at - 1] and train[at + 1]
+        if not inside or b'"loss": null' in line:
+            kept.append(line)
+    return kept
 
 
 class Store:
@@ -168,17 +188,109 @@ class Store:
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = Path(runs_dir)
         self.opened: list[Path] = []
+        self.archived = False
+        """Look at the archive instead."""
         self._readers: dict[Path, _Reader] = {}
+        self._settings: dict[Path, tuple[float, config.Settings | None]] = {}
+        self._listen: dict[Path, tuple[object, str]] = {}
+        self._disk: dict[Path, tuple[float, int, int]] = {}
+
+    @property
+    def folder(self) -> Path:
+        return self.runs_dir / ARCHIVE if self.archived else self.runs_dir
 
     def summaries(self) -> list[RunSummary]:
         """Newest first; running ones before all others."""
-        runs = list_runs(self.runs_dir)
+        runs = list_runs(self.folder)
         self._readers = {run.path: self._readers.get(run.path) or _Reader(run) for run in runs}
         found = [reader.summary() for reader in self._readers.values()]
         known = {summary.path for summary in found}
-        foreign = [p for p in (*_foreign(self.runs_dir), *self.opened) if p not in known]
+        foreign = [p for p in (*_foreign(self.folder), *([] if self.archived else self.opened)) if p not in known]
         found += [foreign_summary(path) for path in dict.fromkeys(foreign)]
+        self._compare(found)
         return sorted(found, key=lambda s: (not s.live, -s.started))
+
+    def _compare(self, found: list[RunSummary]) -> None:
+        """Fill in what needs more than the log: settings and what changed, listening, disk."""
+        before: RunSummary | None = None
+        for summary in sorted(found, key=lambda s: s.started):
+            summary.disk = self._disk_of(summary)
+            summary.listen = self._listening(summary)
+            if summary.foreign:
+                continue
+            summary.settings = self._settings_of(summary.path)
+            if before is not None and before.settings is not None and summary.settings is not None:
+                summary.before = before.name
+                summary.changed = changes(before.settings, summary.settings)
+            before = summary
+
+    def _settings_of(self, path: Path) -> config.Settings | None:
+        changed = _modified(path / "config.toml")
+        known = self._settings.get(path)
+        if known is None or known[0] != changed:
+            try:
+                known = changed, config.load(path / "config.toml")
+            except UserError:
+                known = changed, None
+            self._settings[path] = known
+        return known[1]
+
+    def _listening(self, summary: RunSummary) -> str:
+        reviews = sorted(summary.path.glob("review/*.json"))
+        if not summary.clips or not reviews:
+            return ""
+        state = [(review.name, _modified(review)) for review in reviews]
+        known = self._listen.get(summary.path)
+        if known is None or known[0] != state:
+            known = self._listen[summary.path] = state, listening(summary.path)
+        return known[1]
+
+    def _disk_of(self, summary: RunSummary) -> int:
+        """Bytes of the folder, measured anew when the log has grown and half a minute has gone by."""
+        now, mark = time.monotonic(), hash((summary.last_t, summary.listen, summary.state))
+        known = self._disk.get(summary.path)
+        if known is None or (known[1] != mark and now - known[0] > DISK_EVERY):
+            known = self._disk[summary.path] = now, mark, disk_usage(summary.path)
+        return known[2]
+
+
+def listening(path: Path) -> str:
+    """The model that listeners preferred and its mean score; before all is judged only how much is, to stay blind."""
+    from tui.review.results import load_results
+
+    try:
+        results = load_results(path)
+    except UserError:
+        return ""
+    judged = sum(1 for j in results.judgements if j.value is not None)
+    if not judged:
+        return ""
+    if not results.complete:
+        return f"{judged}/{len(results.judgements)}"
+    model, mean = max(results.means().items(), key=lambda item: item[1])
+    return f"{model} {mean:.1f}"
+
+
+def changes(old: config.Settings, new: config.Settings) -> list[config.Change]:
+    """Differences that matter for the result: not where runs and caches are, nor how the panel looks."""
+    quiet = ("panel.", "audio.", "runs.", "review.", "data.cache_dir")
+    return [change for change in config.difference(old, new) if not change.name.startswith(quiet)]
+
+
+def archive(run: Path, runs_dir: Path) -> Path:
+    """Move a run to the archive folder, or out of it; returns where it is now. UserError when that cannot be."""
+    folder = runs_dir if run.parent.name == ARCHIVE else runs_dir / ARCHIVE
+    target = folder / run.name
+    if liveness.is_held(RunDir(run)):
+        raise UserError(f"{run.name} is being worked on by an engine; stop it before it is moved.")
+    if target.exists():
+        raise UserError(f"{target} exists; rename one of the two folders first.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run.rename(target)
+    except OSError as error:
+        raise UserError(f"{run} cannot be moved to {folder} ({error.strerror}).") from None
+    return target
 
 
 def summaries(runs_dir: Path) -> list[RunSummary]:
@@ -205,9 +317,7 @@ def evaluation_folders(path: Path) -> list[Path]:
 def foreign_summary(path: Path) -> RunSummary:
     """Summary of a folder of clips that is no run."""
     changed = _modified(path / RESULTS) or _modified(path)
-    return RunSummary(
-        path.name, path, "done", started=changed, last_t=changed, disk=disk_usage(path), clips=True, foreign=True
-    )
+    return RunSummary(path.name, path, "done", started=changed, last_t=changed, clips=True, foreign=True)
 
 
 def is_foreign(path: Path) -> bool:

@@ -12,7 +12,6 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui import keys
 from tui.widgets.lines import Lines
 from tui.widgets.table import Column, Row, Table
 
@@ -67,7 +66,6 @@ class Ask(ModalScreen[str | None]):
     """One line to type; returns it, None when it was left."""
 
     place = "ask"
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("ask")]
 
     def __init__(self, title: str, *, value: str = "", hint: str = "") -> None:
         super().__init__()

@@ -17,8 +17,9 @@ from tui.runs import launch
 from tui.runs.follow import Source
 from tui.runs.tail import TextTail
 from tui.screens import run_actions
-from tui.screens.monitor_layout import boxes
+from tui.screens.monitor_layout import Box, boxes
 from tui.screens.place import Place, RunChanged
+from tui.widgets.field import Field
 from tui.widgets.health_card import HealthCard
 from tui.widgets.lines import Lines
 from tui.widgets.log_view import LogView
@@ -53,7 +54,7 @@ class MonitorScreen(Place):
             yield LogView(id="log")
             yield SecondChart(id="second")
         yield Lines([""], id="no-run", classes="-hidden")
-        yield Input(placeholder="word in the log", id="search", classes="-hidden")
+        yield Field("word in the log", id="search")
 
     def on_mount(self) -> None:
         self._second = self.size.width >= 100
@@ -150,13 +151,14 @@ class MonitorScreen(Place):
         for card in self.query_one("#monitor").children:
             self._put(card, places)
 
-    def _put(self, card: Widget, places: dict[str, tuple[int, int, int, int]]) -> None:
+    def _put(self, card: Widget, places: dict[str, Box]) -> None:
         box = places.get(card.id or "")
         card.display = box is not None
         if box is not None:
             x, y, width, height = box
             card.styles.offset = (x, y)
             card.styles.width, card.styles.height = width, height
+            card.set_class(height < 3, "-bare")
 
     def on_resize_done(self) -> None:
         self._arrange()
@@ -234,9 +236,7 @@ class MonitorScreen(Place):
         self._log_state()
 
     def action_search(self) -> None:
-        field = self.query_one("#search", Input)
-        field.remove_class("-hidden")
-        field.focus()
+        self.query_one(Field).open(self.query_one(LogView).searching)
 
     def action_search_next(self) -> None:
         self.query_one(LogView).next_found(1)
@@ -252,6 +252,10 @@ class MonitorScreen(Place):
         count = log.search(event.value.strip())
         if event.value.strip() and not count:
             self.notify(f"“{event.value.strip()}” is not in the log")
-        event.input.add_class("-hidden")
+        self._search_closed()
+
+    @on(Field.Left)
+    def _search_closed(self) -> None:
+        self.query_one(Field).close()
         self.set_focus(None)
         self._log_state()

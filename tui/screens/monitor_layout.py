@@ -51,13 +51,13 @@ def _wide(width: int, height: int, machine: int, health: int, second: bool) -> d
 def _narrow(width: int, height: int, machine: int, health: int, second: bool) -> dict[str, Box]:
     right = 28
     machine = min(machine + FRAME, max(9, height // 2))
-    chart = max(machine, (height - 6) // 2 + 1)
-    below = chart + 6
+    chart = max(machine, (height - 4) // 2 + 1)
+    below = chart + 4
     found = {
         "chart": Box(0, 0, width - right, chart),
         "machine": Box(width - right, 0, right, chart),
         "health": Box(0, chart, width, 3),
-        "progress": Box(0, chart + 3, width, 3),
+        "progress": Box(0, chart + 3, width, 1),
     }
     found["second" if second else "log"] = Box(0, below, width, height - below)
     return found

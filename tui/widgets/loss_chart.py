@@ -179,16 +179,21 @@ class LossChart(Lines):
     # -- words
 
     def _legend(self, y: tuple[float, float]) -> Content:
-        history = self.history
+        """What the marks are; names where there is room for them."""
+        history, room = self.history, self.size.width >= 64
         parts: list[tuple[str, str] | str] = [("⣤ raw", "$loss-raw"), "  ", ("━ smooth", "$loss"), "  ", "◆ valid"]
         if history.best:
-            parts += ["  ", (f"★ best {loss(history.best[1])} @{history.best[0]}", "$mark")]
+            text = f"★ best {loss(history.best[1])} @{history.best[0]}" if room else f"★ {loss(history.best[1])}"
+            parts += ["  ", (text, "$mark")]
         if history.base_valid == history.base_valid:
-            parts += ["  ", (f"┄ base {loss(history.base_valid)}", "$quiet")]
+            parts += [
+                "  ",
+                (f"┄ base {loss(history.base_valid)}" if room else f"┄ {loss(history.base_valid)}", "$quiet"),
+            ]
         if history.marks:
-            parts += ["  ", (f"✕ no number {len(history.marks)}", "$error")]
+            parts += ["  ", (f"✕ no number {len(history.marks)}" if room else f"✕ {len(history.marks)}", "$error")]
         blind = self._blind()
-        if blind == blind:
+        if blind == blind and (room or blind <= y[1]):
             where = "╌" if y[0] <= blind <= y[1] else "↑"
             parts += ["  ", (f"{where} blind {blind:.2f}", "$error" if where == "╌" else "$quiet")]
         return Content.assemble(*parts)

@@ -35,9 +35,7 @@ class ProgressCard(Lines):
         done, total = history.phase_progress()
         self.border_title = phase.capitalize()
         epoch = f"epoch {history.epoch:.2f} · " if phase == "training" and history.epoch == history.epoch else ""
-        self.border_subtitle = (
-            f"{epoch}since {duration(time.time() - history.phase_since)}" if not total else epoch[:-3]
-        )
+        self.border_subtitle = epoch[:-3] if total else f"for {duration(time.time() - history.phase_since)}"
         if not total:
             self.show([Content.styled(f"{phase} …", "$foreground")])
             return
@@ -56,10 +54,10 @@ class ProgressCard(Lines):
         self.border_subtitle = f"took {duration(history.elapsed)}"
         at = f"step {history.step} of {history.total_steps}" if history.total_steps else ""
         parts: list[tuple[str, str] | str] = [(f"{look.glyph} {look.word} ", f"${look.color} bold"), f"{at}"]
-        if state.state in ("failed", "lost") and state.error:
-            parts.append((f"  {state.error}", "$error"))
         if state.state in ("stopped", "lost", "failed"):
             steps = [step for step, _ in history.checkpoints]
-            where = f"  r resumes from step {steps[-1]}" if steps else "  r starts it again"
+            where = f" · r resumes from step {steps[-1]}" if steps else " · r starts it again"
             parts.append((where, "$accent"))
+        if state.state in ("failed", "lost") and state.error:
+            parts.append((f" · {state.error}", "$error"))
         return Content.assemble(*parts)

@@ -1,0 +1,47 @@
+"""One line to type in, at the foot of a place."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widgets import Input
+
+
+class Field(Input):
+    """Appears when it is asked for, goes away with enter or esc."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "")]
+    DEFAULT_CSS = """
+    Field { height: 1; border: none; padding: 0 1; background: $panel; }
+    Field:focus { border: none; }
+    """
+
+    class Left(Message):
+        """It was left with esc."""
+
+        def __init__(self, field: Field) -> None:
+            super().__init__()
+            self.field = field
+
+        @property
+        def control(self) -> Field:
+            return self.field
+
+    def __init__(self, hint: str, *, id: str) -> None:
+        super().__init__(placeholder=hint, id=id, compact=True, classes="-hidden")
+
+    def open(self, value: str = "") -> None:
+        """Show it, with a value to change."""
+        self.value = value
+        self.remove_class("-hidden")
+        self.cursor_position = len(value)
+        self.focus()
+
+    def close(self) -> None:
+        self.add_class("-hidden")
+
+    def action_leave(self) -> None:
+        self.close()
+        self.post_message(self.Left(self))
