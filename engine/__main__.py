@@ -10,10 +10,13 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from engine.contract import config, liveness, rundir
+from engine.contract import config, events, liveness, rundir
 from engine.contract.errors import UserError
+from engine.contract.prompts import read_prompts
 from engine.train.signals import requests
 
 
@@ -67,6 +70,19 @@ def demo_data(args: argparse.Namespace) -> int:
     render(args.folder)
     print(args.folder)
     return 0
+
+
+@contextmanager
+def failure_is_an_event(run: rundir.RunDir) -> Iterator[None]:
+    """Whatever ends the block is the run's last state, so that the panel can say why it ended."""
+    try:
+        yield
+    except Exception as error:
+        if liveness.state_of(run).phase != "failed":
+            sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            with events.EventLog(run.events) as log:
+                log.write("state", state="failed", error=sentence)
+        raise
 
 
 def parser() -> argparse.ArgumentParser:

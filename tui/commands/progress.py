@@ -57,7 +57,7 @@ def sentence(event: dict[str, Any]) -> str:
             f"{event.get('total_steps')} steps, {event.get('trainable_parameters')} trainable parameters "
             f"on {event.get('device')}"
         )
-    if kind == "state" and event.get("state"):
+    if kind == "state" and event.get("state") not in (None, "training", "validating", "saving"):
         return str(event["state"]) + (f": {event['error']}" if event.get("error") else "")
     if kind == "valid" and event.get("loss") is not None:
         name = "base model" if event.get("step") == 0 else f"step {event.get('step')}"
