@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.contract import liveness
 from engine.contract.errors import UserError
@@ -25,7 +26,7 @@ _children: list[subprocess.Popen[bytes]] = []
 def start(run: RunDir, *, resume: bool = False, evaluate: bool = True) -> int:
     """Train a run in an engine of its own; returns its pid. Raises UserError when an engine holds the run."""
     arguments = ["train", str(run.path.resolve())]
-    return _spawn(run, arguments + ["--resume"] * resume + ["--evaluate"] * evaluate).pid
+    return _engine(run, arguments + ["--resume"] * resume + ["--evaluate"] * evaluate)
 
 
 def evaluate(
@@ -46,7 +47,7 @@ def evaluate(
         arguments += ["--models", ",".join(models)]
     if repeats is not None:
         arguments += ["--repeats", str(repeats)]
-    return _spawn(run, arguments).pid
+    return _engine(run, arguments)
 
 
 def stop(run: RunDir) -> bool:
@@ -86,31 +87,37 @@ def exit_status(pid: int) -> int | None:
     return next((child.poll() for child in _children if child.pid == pid), 0)
 
 
-def reap() -> None:
-    """Let go of children that have ended."""
+def alive() -> int:
+    """How many processes that this one started are still there; the others are let go, so that none stays a zombie."""
     _children[:] = [child for child in _children if child.poll() is None]
+    return len(_children)
 
 
-def _spawn(run: RunDir, arguments: list[str]) -> subprocess.Popen[bytes]:
+def detached(command: Sequence[str], log: BinaryIO) -> int:
+    """Start a process that outlives this one, without terminal or pipe, its words in ``log``; returns its pid."""
+    alive()
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        # The run folder need not be where the packages are: a checkout is found by its own path.
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    _children.append(child)
+    return child.pid
+
+
+def _engine(run: RunDir, arguments: list[str]) -> int:
     if liveness.is_held(run):
         raise UserError(f"{run.name} is being worked on by an engine; wait for it, or `mgl-tui stop {run.name}`.")
-    reap()
     try:
         with open(run.engine_log, "ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "engine", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                # The run folder need not be where the packages are: a checkout is found by its own path.
-                cwd=Path(__file__).resolve().parents[2],
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
+            return detached([sys.executable, "-m", "engine", *arguments], log)
     except OSError as error:
         raise UserError(f"{run.engine_log} cannot be written ({error.strerror}); check the run folder.") from None
-    _children.append(child)
-    return child
 
 
 def _signal(run: RunDir, number: signal.Signals) -> bool:

@@ -1,0 +1,157 @@
+"""The queue: runs that wait for the GPU, and the small process that starts them one after another.
+
+``queue.json`` in the runs folder holds the names in order and nothing else; a run in it is a run folder in state
+waiting. ``python -m tui.runs.queue RUNS_DIR`` starts the first one whenever no engine works in the folder and the GPU
+is free, without any panel. After a reboot the names are still there; ``start`` sets them going again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from engine.contract import liveness
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir, list_runs, write_atomically
+from tui.runs import launch, machine
+
+LOOK_EVERY = 5.0
+_FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "queue.log"
+
+
+def entries(runs_dir: Path) -> list[RunDir]:
+    """The runs that wait, in order. Names whose folder is gone are left out."""
+    return [RunDir(Path(runs_dir) / name) for name in _names(runs_dir) if (Path(runs_dir) / name).is_dir()]
+
+
+def add(run: RunDir) -> int:
+    """Put a run at the end and set the queue going; returns its place, from 1. UserError if it is no waiting run."""
+    if liveness.state_of(run).state != "waiting":
+        raise UserError(f"{run.name} has been started before; resume it, or make a new run from it.")
+    with _edited(run.path.parent) as names:
+        if run.name not in names:
+            names.append(run.name)
+        place = names.index(run.name) + 1
+    start(run.path.parent)
+    return place
+
+
+def remove(run: RunDir) -> None:
+    """Take a run out; its folder stays."""
+    with _edited(run.path.parent) as names:
+        names[:] = [name for name in names if name != run.name]
+
+
+def move(run: RunDir, by: int) -> None:
+    """Move a run by so many places; at the ends it stays."""
+    with _edited(run.path.parent) as names:
+        if run.name in names:
+            at = names.index(run.name)
+            names.insert(max(0, min(len(names) - 1, at + by)), names.pop(at))
+
+
+def empty(runs_dir: Path) -> int:
+    """Take all runs out; returns how many there were."""
+    with _edited(runs_dir) as names:
+        count = len(names)
+        names.clear()
+    return count
+
+
+def start(runs_dir: Path) -> bool:
+    """Start the process that works the queue off, unless it runs already or nothing waits; whether it was started."""
+    if runs(runs_dir) or not entries(runs_dir):
+        return False
+    with open(Path(runs_dir) / _LOG, "ab") as log:
+        launch.detached([sys.executable, "-m", "tui.runs.queue", str(Path(runs_dir).resolve())], log)
+    return True
+
+
+def runs(runs_dir: Path) -> bool:
+    """Whether that process is alive."""
+    try:
+        with open(Path(runs_dir) / _RUNNER, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def waits_for(runs_dir: Path) -> str:
+    """Why the first run of the queue does not start now; empty when nothing is in its way."""
+    for run in list_runs(runs_dir):
+        if liveness.is_held(run):
+            return f"{run.name} is running"
+    busy = machine.gpu_busy()
+    return f"the GPU is not free: {busy}" if busy else ""
+
+
+def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
+    """Start the waiting runs one after another until none is left. Only one process does so at a time."""
+    with open(runs_dir / _RUNNER, "ab") as file:
+        if not _alone(file):
+            return
+        while waiting := entries(runs_dir):
+            if launch.alive() or waits_for(runs_dir):
+                time.sleep(look_every)
+                continue
+            run = waiting[0]
+            remove(run)
+            if liveness.state_of(run).state == "waiting":
+                _start(run)
+        # The last engine is waited for, so that its parent sees it off.
+        while launch.alive():
+            time.sleep(look_every)
+
+
+def _alone(file: IO[bytes]) -> bool:
+    # Somebody who looks whether the queue runs holds the lock for a moment: that is no reason to give up.
+    for _ in range(20):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05)
+    return False
+
+
+def _start(run: RunDir) -> None:
+    try:
+        pid = launch.start(run)
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} started, pid {pid}", flush=True)
+    except UserError as error:
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} not started: {error}", flush=True)
+
+
+def _names(runs_dir: Path) -> list[str]:
+    try:
+        names = json.loads((Path(runs_dir) / _FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+@contextmanager
+def _edited(runs_dir: Path) -> Iterator[list[str]]:
+    """The names, to be changed within the block; two processes never change them at once."""
+    runs_dir = Path(runs_dir)
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    with open(runs_dir / _EDIT, "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        names = _names(runs_dir)
+        before = list(names)
+        yield names
+        if names != before:
+            write_atomically(runs_dir / _FILE, json.dumps(names) + "\n")
+
+
+if __name__ == "__main__":
+    work_off(Path(sys.argv[1]))

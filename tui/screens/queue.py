@@ -1,0 +1,87 @@
+"""Queue: the runs that wait for the GPU, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.content import Content
+
+from engine.contract.rundir import RunDir
+from tui import keys
+from tui.runs import queue
+from tui.screens.place import Place, RunsChanged
+from tui.screens.runs import value
+from tui.widgets.lines import Lines
+from tui.widgets.table import Column, Row, Table
+
+
+class QueueScreen(Place):
+    """The queue, to be reordered and emptied."""
+
+    place = "queue"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("queue"))
+
+    def body(self) -> ComposeResult:
+        with Container(id="queue-card", classes="card"):
+            yield Table([Column("#", 3, True), Column("Run", 30), Column("Changed", 0)], id="queue")
+        yield Lines([], id="queue-facts", classes="card")
+
+    def on_mount(self) -> None:
+        self._write()
+        self.query_one(Table).focus()
+
+    @on(RunsChanged)
+    def _write(self) -> None:
+        runs = queue.entries(self.panel.runs_dir)
+        self.query_one(Table).show([Row(run, self._cells(place, run)) for place, run in enumerate(runs, 1)])
+        self.query_one("#queue-card").border_title = f"Queue · {len(runs)} waiting"
+        self.query_one("#queue-facts", Lines).show([self._fact(bool(runs))])
+
+    def _cells(self, place: int, run: RunDir) -> list[str | tuple[str, str]]:
+        summary = self.panel.summary(run.path)
+        changed = summary.changed if summary is not None else []
+        words = "  ".join(f"{c.name.split('.', 1)[1]} {value(c.old)}→{value(c.new)}" for c in changed)
+        return [str(place), run.name, (words or "–", "$quiet")]
+
+    def _fact(self, any_waits: bool) -> Content:
+        if not any_waits:
+            return Content.styled("Nothing waits. Q in New run puts a run here; it starts without the panel.", "$quiet")
+        if not queue.runs(self.panel.runs_dir):
+            return Content.assemble(
+                ("▲ ", "$warning bold"), "The queue stands still; ", ("s", "$accent bold"), " starts it."
+            )
+        why = queue.waits_for(self.panel.runs_dir)
+        return Content(f"The first one starts when {why.replace('is running', 'has ended')}." if why else "Starting.")
+
+    def _run(self) -> RunDir | None:
+        run = self.query_one(Table).key
+        return run if isinstance(run, RunDir) else None
+
+    def _change(self, change: Callable[[RunDir], None]) -> None:
+        if run := self._run():
+            change(run)
+            self._write()
+
+    def action_earlier(self) -> None:
+        self._change(lambda run: queue.move(run, -1))
+
+    def action_later(self) -> None:
+        self._change(lambda run: queue.move(run, 1))
+
+    def action_remove(self) -> None:
+        self._change(queue.remove)
+
+    def action_empty(self) -> None:
+        count = queue.empty(self.panel.runs_dir)
+        self.notify(f"{count} taken out of the queue; their folders stay." if count else "The queue is empty.")
+        self._write()
+
+    def action_start(self) -> None:
+        started = queue.start(self.panel.runs_dir)
+        self.notify("The queue is started." if started else "It runs already, or nothing waits.")
+        self._write()
