@@ -355,14 +355,3 @@ def effective_weight(module: Any) -> Tensor:
             down, up = module.lora_A[name].weight.detach().float(), module.lora_B[name].weight.detach().float()
             merged = merged + module.scaling[name] * (up @ down)
     return merged
-
-
-@torch.no_grad()
-def to_audio(model: Any, codes: Tensor, rows: int | None = None) -> Tensor:
-    """Audio (B, channels, samples) of codes (B, K, frames) by EnCodec, ``rows`` clips at a time (default: all)."""
-    channels = causal_model(model).config.audio_channels
-    parts = []
-    for some in codes.split(rows or len(codes)):
-        sides = [model.audio_encoder.decode(some[None, :, side::channels], [None])[0] for side in range(channels)]
-        parts.append(torch.cat(sides, dim=1))
-    return torch.cat(parts)

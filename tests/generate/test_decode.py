@@ -2,58 +2,177 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import MusicgenForConditionalGeneration
 
-from engine.generate.decode import Decoder, Sampling, to_audio
+from engine.generate import codec, noise
+from engine.generate.codec import to_audio
+from engine.generate.decode import Decoder, Sampling, Stopped, choose
+from tests.generate.models import adapted, codes_of_generate, sharpened, texts
 from tests.models import build_tiny
+
+GREEDY = Sampling(temperature=0)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    torch.set_num_threads(1)
+    parent = tmp_path_factory.mktemp("models")
+    return {"mono": build_tiny(parent / "mono"), "stereo": build_tiny(parent / "stereo", channels=2)}
+
+
+@pytest.fixture(scope="module")
+def mono(folders) -> MusicgenForConditionalGeneration:
+    return sharpened(MusicgenForConditionalGeneration.from_pretrained(folders["mono"]))
 
 
 @pytest.fixture(scope="module", params=["mono", "stereo"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MusicgenForConditionalGeneration:
-    torch.set_num_threads(1)
-    folder = build_tiny(tmp_path_factory.mktemp("models") / request.param, channels=1 + (request.param == "stereo"))
-    return sharpened(MusicgenForConditionalGeneration.from_pretrained(folder))
-
-
-def sharpened(model: MusicgenForConditionalGeneration) -> MusicgenForConditionalGeneration:
-    """The same random model with large weights: its codes vary, and text and past matter to them."""
-    with torch.no_grad():
-        for name, weight in model.decoder.named_parameters():
-            if weight.dim() == 2:
-                weight.mul_(20 if "embed" in name else 8)
-    return model.eval()
-
-
-def texts(model: MusicgenForConditionalGeneration, prompts: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Token ids, mask and T5 states of random texts of unequal length."""
-    generator = torch.Generator().manual_seed(prompts)
-    ids = torch.randint(1, 60, (prompts, 9), generator=generator)
-    mask = torch.ones_like(ids)
-    for row in range(1, prompts):
-        mask[row, 9 - row :] = 0
-    with torch.no_grad():
-        states = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    return ids, mask, states
-
-
-def reference(model: MusicgenForConditionalGeneration, ids, mask, frames: int, guidance: float) -> torch.Tensor:
-    delay = 3
-    return model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=frames + delay, do_sample=False, guidance_scale=guidance
-    )
+def model(request, folders) -> MusicgenForConditionalGeneration:
+    return sharpened(MusicgenForConditionalGeneration.from_pretrained(folders[request.param]))
 
 
 @pytest.mark.parametrize("prompts", [1, 8])
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 @pytest.mark.parametrize("frames", [4, 37, 150])
-def test_greedy_decoding_gives_the_audio_of_generate(model, prompts, guidance, frames):
+def test_greedy_decoding_gives_the_codes_of_generate(model, prompts, guidance, frames):
     ids, mask, states = texts(model, prompts)
     sampling = Sampling(guidance_scale=guidance, temperature=0)
     codes = Decoder(model).decode(states, mask, frames, sampling, [0] * prompts)
-    audio = reference(model, ids, mask, frames, guidance)
+    assert torch.equal(codes, codes_of_generate(model, ids, mask, frames, guidance))
     assert codes.shape == (prompts, model.decoder.config.num_codebooks, frames)
-    assert torch.equal(to_audio(model, codes), audio)
     if frames > 100:
         assert codes.unique().numel() > 20  # a model that always says the same would prove little
+
+
+def test_audio_in_pieces_is_the_audio_in_one_go(model, monkeypatch):
+    codes = torch.randint(0, 64, (3, model.decoder.config.num_codebooks, 150))
+    whole = to_audio(model, codes)
+    monkeypatch.setattr(codec, "LARGEST_CPU_TENSOR", 1)
+    pieces = to_audio(model, codes)
+    channels = model.decoder.config.audio_channels
+    with torch.no_grad():
+        reference = [model.audio_encoder.decode(codes[None, :, side::channels], [None])[0] for side in range(channels)]
+    assert whole.shape == (3, channels, 150 * 640)
+    torch.testing.assert_close(pieces, torch.cat(reference, dim=1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(whole, pieces, atol=1e-6, rtol=0)
+
+
+def test_decoding_over_whole_blocks_with_a_mask_gives_the_same_codes(mono, monkeypatch):
+    # This is what the CUDA graphs record; only the recording itself needs a GPU.
+    _, mask, states = texts(mono, 4)
+    decoder = Decoder(mono)
+    exact = decoder.decode(states, mask, 40, GREEDY, [0] * 4)
+    state = decoder._state
+    assert state is not None
+    monkeypatch.setattr(state, "advance", lambda step: state.step(state.positions, masked=True))
+    assert torch.equal(decoder.decode(states, mask, 40, GREEDY, [0] * 4), exact)
+
+
+def test_an_active_adapter_is_merged_into_the_decoder_and_the_model_is_left_alone(folders):
+    model = adapted(MusicgenForConditionalGeneration.from_pretrained(folders["mono"]))
+    _, mask, states = texts(model, 2)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    decoder = Decoder(model)
+    codes = decoder.decode(states, mask, 20, GREEDY, [0, 0])
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+    state = decoder._state
+    assert state is not None
+    state.begin(noise.bits([0, 0], 23, 4), decoder._pattern(20))
+    start = torch.full((2, 4), 64)
+    merged = decoder.logits(state, start, 1, masked=False)
+    with torch.no_grad():
+        unmerged = model(
+            decoder_input_ids=start.repeat(2, 1).reshape(-1, 1),
+            encoder_outputs=(torch.cat([states, torch.zeros_like(states)]),),
+            attention_mask=torch.cat([mask, torch.zeros_like(mask)]),
+        )
+    torch.testing.assert_close(merged, unmerged.logits[:, -1].view(4, 4, -1), atol=1e-4, rtol=0)
+    with model.decoder.disable_adapter():
+        plain = Decoder(model).decode(states, mask, 20, GREEDY, [0, 0])
+    assert not torch.equal(plain, codes)
+
+
+def test_a_row_does_not_depend_on_its_neighbours_or_its_place(mono):
+    _, mask, states = texts(mono, 8)
+    keys = [noise.key(0, f"prompt {row}") for row in range(8)]
+    decoder = Decoder(mono)
+    batch = decoder.decode(states, mask, 60, Sampling(), keys)
+    order = [3, 0, 7, 1, 2, 6, 5, 4]
+    assert torch.equal(
+        decoder.decode(states[order], mask[order], 60, Sampling(), [keys[i] for i in order]), batch[order]
+    )
+    alone = decoder.decode(states[[5] * 8], mask[[5] * 8], 60, Sampling(), [keys[5]] * 8)
+    assert torch.equal(alone, batch[[5] * 8])
+
+
+def test_the_same_key_gives_the_same_clip_and_another_key_another(mono):
+    _, mask, states = texts(mono, 1)
+    decoder = Decoder(mono)
+    first, again, other = (decoder.decode(states, mask, 30, Sampling(), [key]) for key in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_logits_near_those_of_fp32(mono, dtype):
+    _, mask, states = texts(mono, 2)
+    tokens = torch.full((2, 4), 64)
+    logits = []
+    for decoder in (Decoder(mono), Decoder(mono, dtype)):
+        decoder.decode(states, mask, 4, GREEDY, [0, 0])
+        assert decoder._state is not None
+        decoder._state.position.zero_()
+        logits.append(decoder.logits(decoder._state, tokens, 1, masked=False))
+    assert logits[1].dtype == torch.float32
+    torch.testing.assert_close(logits[1], logits[0], atol=0.05 * logits[0].abs().max().item(), rtol=0)
+
+
+def test_decoding_stops_between_steps_and_reports_each_one(mono):
+    _, mask, states = texts(mono, 1)
+    seen: list[tuple[int, int]] = []
+    with pytest.raises(Stopped):
+        Decoder(mono).decode(
+            states, mask, 30, GREEDY, [0], on_step=lambda *at: seen.append(at), should_stop=lambda: len(seen) == 5
+        )
+    assert seen == [(done, 33) for done in range(1, 6)]
+
+
+def test_top_p_keeps_the_smallest_set_that_holds_the_share():
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(2000, 1, 4)
+    words = noise.bits([7], 2000, 1)[0]
+    drawn = choose(logits, Sampling(top_k=0, top_p=0.6), words)
+    assert set(drawn.unique().tolist()) == {0, 1}
+    assert set(choose(logits, Sampling(top_k=1), words).unique().tolist()) == {0}
+
+
+def test_sampling_follows_the_probabilities_of_the_kept_candidates():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40, generator=generator) * 1.5
+    draws = 40000
+    sampling = Sampling(temperature=0.8, top_k=25)
+    drawn = choose(logits.expand(draws, 1, 40), sampling, noise.bits([3], draws, 1)[0])[:, 0]
+    counts = torch.bincount(drawn, minlength=40).double()
+    expected = (logits.masked_fill(logits < logits.topk(25).values[-1], -torch.inf) / 0.8).softmax(-1).double() * draws
+    kept = expected > 0
+    assert counts[~kept].sum() == 0
+    chi_squared = ((counts[kept] - expected[kept]) ** 2 / expected[kept]).sum()
+    assert chi_squared < 60  # 24 degrees of freedom: exceeded once in 14,000 such tests
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_graphs_on_a_gpu_give_the_codes_of_generate(folders):
+    model = sharpened(MusicgenForConditionalGeneration.from_pretrained(folders["mono"]))
+    ids, mask, states = (tensor.cuda() for tensor in texts(model, 8))
+    model.cuda()
+    decoder = Decoder(model)
+    for _ in range(2):  # the second call replays the graphs of the first
+        codes = decoder.decode(states, mask, 200, GREEDY, [0] * 8)
+        assert torch.equal(codes, codes_of_generate(model, ids, mask, 200, 3.0))
+    assert decoder._state is not None
+    assert decoder._state.graphs is not None, "the graphs were not captured"
+    assert len(decoder._state.graphs) == 2

@@ -1,0 +1,243 @@
+"""Decoding side by side: ours, transformers' generate() as it comes, with a static cache, and on unmerged adapters.
+
+    python bench/decode.py --size mid --seconds 15
+
+Eight prompts, guidance 3, top-k 250, random weights of the real classes (the embedded model for ``demo``). The methods
+take turns, so that a busy machine slows all of them; medians are reported. Writes bench/results/decode.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    EncodecConfig,
+    EncodecModel,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    T5Config,
+    T5EncoderModel,
+)
+from transformers.models.musicgen.modeling_musicgen import MusicgenForCausalLM
+
+from engine.generate import noise
+from engine.generate.codec import to_audio
+from engine.generate.decode import Decoder, Sampling
+
+RESULTS = Path(__file__).parent / "results" / "decode.json"
+PROMPTS = 8
+CLIPS = 24
+TEXT_TOKENS = 24
+
+SIZES: dict[str, dict[str, Any]] = {
+    "mid": {
+        "text": (512, 4, 8),
+        "decoder": {"hidden_size": 512, "ffn_dim": 2048, "num_hidden_layers": 8, "num_attention_heads": 8},
+    },
+    "small": {"text": (768, 12, 12), "decoder": {}},
+}
+"""T5's width, layers and heads, and what the decoder's configuration changes from that of musicgen-small."""
+
+
+def build(size: str) -> Any:
+    """A model of the size in fp32 and eval mode, on the CPU."""
+    torch.manual_seed(0)
+    if size == "demo":
+        from engine.demo import model_path
+
+        return MusicgenForConditionalGeneration.from_pretrained(model_path(), dtype=torch.float32).eval()
+    width, layers, heads = SIZES[size]["text"]
+    text = T5EncoderModel(T5Config(d_model=width, num_layers=layers, num_heads=heads, d_ff=4 * width))
+    codec = EncodecModel(
+        EncodecConfig(
+            sampling_rate=32000, upsampling_ratios=[8, 5, 4, 4], num_filters=64, codebook_size=2048, normalize=False,
+            hidden_size=128, codebook_dim=128, target_bandwidths=[2.2],
+        )
+    )  # fmt: skip
+    decoder = MusicgenForCausalLM(MusicgenDecoderConfig(**SIZES[size]["decoder"]))
+    config = MusicgenConfig(
+        text_encoder=text.config.to_dict(), audio_encoder=codec.config.to_dict(), decoder=decoder.config.to_dict()
+    )
+    model = MusicgenForConditionalGeneration(config, text_encoder=text, audio_encoder=codec, decoder=decoder)
+    pad = decoder.config.pad_token_id
+    model.generation_config.update(pad_token_id=pad, bos_token_id=pad, decoder_start_token_id=pad)
+    return model.eval()
+
+
+def with_adapter(model: Any) -> Any:
+    """A copy of the model with an unmerged LoRA of the default settings on its decoder."""
+    adapted = copy.deepcopy(model)
+    targets = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+    adapted.decoder = get_peft_model(adapted.decoder, LoraConfig(r=12, lora_alpha=24, target_modules=targets))
+    return adapted.eval()
+
+
+def methods(model: Any, frames: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], torch.Tensor]]:
+    """Name -> a call that makes the audio (8, channels, samples) of one batch.
+
+    Ours keeps T5 and EnCodec in fp32 and merges the adapter anew for every batch; generate() gets the whole model in
+    ``dtype``, as people load it.
+    """
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(3, model.config.text_encoder.vocab_size, (PROMPTS, TEXT_TOKENS), generator=generator).to(device)
+    mask = torch.ones_like(ids)
+    keys = [noise.key(0, str(row)) for row in range(PROMPTS)]
+    adapted = with_adapter(model).to(device)
+    plain = copy.deepcopy(model).to(device, dtype)
+    unmerged = adapted if dtype == torch.float32 else copy.deepcopy(adapted).to(dtype)
+
+    @torch.no_grad()
+    def ours() -> torch.Tensor:
+        decoder = Decoder(adapted, dtype)
+        states = adapted.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return to_audio(adapted, decoder.decode(states, mask, frames, Sampling(), keys))
+
+    def generate(model: Any, **extra: Any) -> torch.Tensor:
+        return model.generate(
+            input_ids=ids, attention_mask=mask, do_sample=True, guidance_scale=3.0, top_k=250,
+            max_new_tokens=frames + model.config.decoder.num_codebooks - 1, **extra,
+        )  # fmt: skip
+
+    return {
+        "ours": ours,
+        "generate() default": lambda: generate(plain),
+        "generate() static cache": lambda: generate(plain, cache_implementation="static"),
+        "generate() unmerged adapters": lambda: generate(unmerged),
+    }
+
+
+def timed(call: Callable[[], torch.Tensor], device: torch.device) -> tuple[float, float]:
+    """Seconds and peak memory in MiB above the start (GPU: allocated; CPU: resident)."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        start = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start, (torch.cuda.max_memory_allocated() - before) / 2**20
+    process = psutil.Process()
+    peak = before = process.memory_info().rss
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.1):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        start = time.perf_counter()
+        call()
+        seconds = time.perf_counter() - start
+    finally:
+        done.set()
+        watcher.join()
+    return seconds, (peak - before) / 2**20
+
+
+def floor(model: Any, frames: int, dtype: torch.dtype) -> float:
+    """Least seconds for one batch on the GPU: weights and keys and values over the measured copy bandwidth."""
+    config = model.config.decoder
+    size = torch.finfo(dtype).bits // 8
+    steps = frames + config.num_codebooks - 1
+    weights = sum(p.numel() for p in model.decoder.parameters()) * size
+    cached = 2 * config.num_hidden_layers * config.hidden_size * size * 2 * PROMPTS * steps / 2
+    block = torch.empty(2**30, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(block)
+    rates = []
+    for _ in range(10):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        target.copy_(block)
+        torch.cuda.synchronize()
+        rates.append(2 * block.numel() / (time.perf_counter() - start))
+    return steps * (weights + cached) / statistics.median(rates)
+
+
+def measure(size: str, seconds: float, repeats: int, device: torch.device, dtype: torch.dtype, only: list[str]) -> dict:
+    model = build(size)
+    rate = model.config.audio_encoder.sampling_rate
+    frames = round(seconds * model.config.audio_encoder.frame_rate)
+    steps = frames + model.config.decoder.num_codebooks - 1
+    calls = {name: call for name, call in methods(model, frames, device, dtype).items() if not only or name in only}
+    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            took, memory = timed(call, device)
+            if turn:  # the first turn warms up
+                rounds[name].append((took, memory))
+                print(
+                    f"{size} {name}: {took:.2f} s, {steps / took:.1f} steps/s, load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
+    result: dict[str, Any] = {"frames": frames, "seconds": seconds, "sampling_rate": rate, "methods": {}}
+    for name, measured in rounds.items():
+        median = statistics.median(took for took, _ in measured)
+        result["methods"][name] = {
+            "batch_seconds": [round(took, 3) for took, _ in measured],
+            "batch_seconds_median": round(median, 3),
+            "steps_per_second": round(steps / median, 2),
+            "seconds_24_clips": round(median * CLIPS / PROMPTS, 2),
+            "real_time_factor": round(PROMPTS * seconds / median, 3),
+            "peak_memory_mib": round(max(memory for _, memory in measured)),
+        }
+    if {"ours", "generate() default"} <= set(rounds):
+        pairs = zip(rounds["generate() default"], rounds["ours"], strict=True)
+        result["times_generate_default"] = round(statistics.median(theirs[0] / ours[0] for theirs, ours in pairs), 2)
+    if device.type == "cuda" and "ours" in rounds:
+        least = floor(model, frames, dtype)
+        result["floor_seconds"] = round(least, 3)
+        result["times_floor"] = round(result["methods"]["ours"]["batch_seconds_median"] / least, 2)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", nargs="+", choices=("demo", "mid", "small"), default=["mid"])
+    parser.add_argument("--seconds", type=float, default=15.0, help="length of a clip")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--method", nargs="+", default=[], help="only these methods")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="default: fp16 on a GPU, fp32 on a CPU")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = args.dtype or ("fp16" if device.type == "cuda" else "fp32")
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[name]
+    RESULTS.parent.mkdir(exist_ok=True)
+    report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for size in args.size:
+        result = measure(size, args.seconds, args.repeats, device, dtype, args.method)
+        report[f"{size} {device.type} {name}"] = {
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": torch.cuda.get_device_name()
+            if device.type == "cuda"
+            else platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "prompts": PROMPTS,
+            "guidance_scale": 3.0,
+            **result,
+        }
+        RESULTS.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
