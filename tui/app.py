@@ -156,7 +156,11 @@ class PanelApp(App[None]):
             loop = asyncio.get_running_loop()
             self._player = new_player(self.settings)
             # Not call_from_thread: that would make the player wait for a panel that is waiting for it to close.
-            self._player.listen(lambda news: loop.call_soon_threadsafe(self._heard_from_player, news))
+
+            def hand_on(news: PlayerMessage) -> None:
+                loop.call_soon_threadsafe(self._heard_from_player, news)
+
+            self._player.listen(hand_on)
             self._player.start(first_output(self.settings))
         return self._player
 

@@ -1,0 +1,268 @@
+"""What Listen looks like: its widgets, and what stands in them for a session at this moment."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+
+from engine.contract.errors import UserError
+from tui.review import envelope
+from tui.review.order import Trial
+from tui.review.session import Session
+from tui.screens.place import Place
+from tui.screens.sound import route
+from tui.widgets.clips import ClipLook, Clips, pips
+from tui.widgets.judgement import NoteInput, grid_lines, number_of, rows_of, so_far_lines, tag_lines, value_of
+from tui.widgets.lines import Lines
+from tui.widgets.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tui.screens.playback import Playback
+
+NOTHING = (
+    "No clips to listen to yet.",
+    "",
+    "A run makes them when it has trained; `mgl-tui evaluate RUN` makes them for one that has none.",
+    "R goes to the runs; p there opens a folder of clips that another script made.",
+)
+
+
+class ListenPage(Place):
+    """The widgets of Listen. Subclasses set the session and call ``write_page`` when something changed."""
+
+    place = "listen"
+    CSS_PATH = "../styles/listen.tcss"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: Session | None = None
+        self.playback: Playback | None = None
+        self.problem = ""
+        """Why there is no session."""
+        self.peaks: dict[str, tuple[float, ...]] = {}
+        self.mels: dict[str, NDArray[np.float32]] = {}
+        self.spectrogram = False
+        self.tagging = False
+
+    def body(self) -> ComposeResult:
+        with Container(id="listen-top"):
+            with Container(id="prompts-card", classes="card"):
+                yield Table([], id="prompts")
+            with Container(id="clips-card", classes="card"):
+                yield Lines(id="prompt-text")
+                yield Clips(id="clips")
+                yield Lines(id="transport")
+        with Container(id="judgement-card", classes="card"):
+            yield Lines(id="tags")
+            yield Lines(id="note")
+            yield NoteInput(id="note-input", classes="-hidden")
+        with Container(id="so-far-card", classes="card"):
+            yield Lines(id="so-far")
+        with Container(id="no-session", classes="card"):
+            yield Lines(id="no-session-text")
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self.call_after_refresh(self._resized)
+
+    def _resized(self) -> None:
+        self.draw_pictures()
+        self.write_page()
+
+    # -- writing
+
+    def write_page(self) -> None:
+        """Write everything; only lines that changed are sent to the terminal."""
+        if not self.is_mounted:
+            return
+        self.set_class(self.session is None, "-no-session")
+        if self.session is None or self.playback is None:
+            lines = [self.problem] if self.problem else list(NOTHING)
+            self.query_one("#no-session-text", Lines).show(lines)
+            return
+        self._write_prompts(self.session)
+        self._write_prompt(self.session)
+        self.write_clips()
+        self._write_judgement(self.session)
+        self._write_so_far(self.session)
+
+    def _write_prompts(self, session: Session) -> None:
+        rows = rows_of(session)
+        width = 5 if session.names_visible else 3
+        columns = [Column("#", 3, True), Column("Prompt", 0), *(Column(row, width, True) for row in rows)]
+        table = self.query_one("#prompts", Table)
+        table.show(
+            [Row(trial.id, _cells(session, trial, rows)) for trial in session.trials],
+            columns,
+        )
+        table.go_to(session.trial.id)
+        card = self.query_one("#prompts-card")
+        card.border_title = f"Prompts · {session.state.listener}"
+        names = "names shown" if session.names_visible else "names hidden until all is judged"
+        card.border_subtitle = f"{session.done} of {session.total} judged · {names}"
+
+    def _write_prompt(self, session: Session) -> None:
+        trial, item = session.trial, session.item
+        card = self.query_one("#clips-card")
+        counted = len(session.counted)
+        title = "Training prompt, not counted" if trial.kind == "training" else (
+            f"Prompt {number_of(session, trial)} of {counted}"
+        )  # fmt: skip
+        card.border_title = f"{self._run_name(session)} · {title}"
+        seeds = {other.seed for other in session.evaluation.items if other.prompt_id == item.prompt_id}
+        same = "same noise for every clip" if session.evaluation.same_seed else "seeds not recorded"
+        card.border_subtitle = f"seed {item.repeat + 1} of {len(seeds)} · {same}" if len(seeds) > 1 else same
+        text = self.query_one("#prompt-text", Lines)
+        folded = Content.styled(item.text, "bold").wrap(self._clips_width)
+        most = 2 if self.size.height >= 30 else 1
+        if len(folded) > most:
+            folded = [*folded[: most - 1], folded[most - 1] + Content.styled(" …", "bold")]
+        text.show(folded)
+
+    @property
+    def _clips_width(self) -> int:
+        """Cells of a line in the card of the clips. Not asked of the widget, which does not know before the layout."""
+        width = self.size.width
+        return (width if width < 100 else width * 3 // 5) - 4
+
+    def _run_name(self, session: Session) -> str:
+        name = session.evaluation.home.name
+        return f"{name} · {session.evaluation.name}" if session.evaluation.name else name
+
+    def write_clips(self) -> None:
+        session, playback = self.session, self.playback
+        if session is None or playback is None or not self.is_mounted:
+            return
+        self.query_one(Clips).show([self._look(session, playback, letter) for letter in session.trial.letters])
+        self.query_one("#transport", Lines).show(self._transport(playback))
+
+    def _look(self, session: Session, playback: Playback, letter: str) -> ClipLook:
+        trial, status = session.trial, playback.player.status
+        clip = session.item.clips.get(trial.model(letter))
+        missing = "" if session.clip_path(trial, letter) else "the file is missing"
+        if missing and session.names_visible and clip and clip.missing:
+            missing = clip.missing
+        here = playback.levels is not None and playback.letters[status.index : status.index + 1] == letter
+        value = session.value(trial, letter)
+        scores = session.state.mode == "scores"
+        bad = trial.id in session.state.all_bad
+        return ClipLook(
+            letter=letter,
+            missing=missing,
+            heard=session.rating(trial, letter).heard > 0 or (trial.id, letter) in playback.started,
+            current=letter == session.letter,
+            playing=here and status.playing,
+            position=status.position if here else 0.0,
+            duration=status.duration if here else 0.0,
+            value="bad" if bad else "·" if value is None else str(value) if scores else f"rank {value}",
+            pips=pips(value, 5) if scores else "",
+            name=trial.model(letter) if session.names_visible else "",
+            peaks=self.peaks.get(letter),
+            mel=self.mels.get(letter) if self.spectrogram else None,
+            loop=status.loop if here else None,
+        )
+
+    def _transport(self, playback: Playback) -> list[Content]:
+        status, levels = playback.player.status, playback.levels
+        loop = "off"
+        if status.loop is not None:
+            loop = "whole" if status.loop == (0.0, None) else f"{status.loop[0]:.1f}–{status.loop[1] or 0:.1f} s"
+        level = "…" if levels is None else "not known" if levels.target is None else f"{levels.target:.0f} LUFS"
+        parts: list[tuple[str, str] | str] = [("loop ", "$quiet"), loop, ("   level-matched ", "$quiet"), level]
+        parts += [("   out ", "$quiet"), route(status)]
+        lines = [Content.assemble(*parts)]
+        if status.output == "none":
+            hint = status.hint.splitlines()[-1] if status.hint else ""
+            lines.append(Content.assemble(("no sound here; judging works. ", "$warning"), (hint, "$quiet")))
+            lines.append(Content.styled("r shows how to get sound", "$quiet"))
+        elif status.output == "browser" and not status.proven and status.url:
+            lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
+        elif status.error:
+            lines.append(Content.styled(status.error, "$warning"))
+        return lines if self.size.height >= 30 else lines[:2]
+
+    def _write_judgement(self, session: Session) -> None:
+        rating = session.rating(session.trial, session.letter)
+        card = self.query_one("#judgement-card")
+        card.border_title = f"{session.letter} · tags and note"
+        card.border_subtitle = (
+            "press the tag's letter · esc leaves" if self.tagging else "t tags · i writes the note · saved at every key"
+        )
+        card.set_class(self.tagging, "-tagging")
+        tags = self.query_one("#tags", Lines)
+        tags.show(tag_lines(session.review.tags, rating.tags, self.size.width - 4, choosing=self.tagging))
+        note = (rating.note, "$foreground") if rating.note else ("–", "$quiet")
+        self.query_one("#note", Lines).show([Content.assemble(("note  ", "$quiet"), note)])
+
+    def _write_so_far(self, session: Session) -> None:
+        card = self.query_one("#so-far-card")
+        lines = self.query_one("#so-far", Lines)
+        width = self.size.width - 4
+        said = so_far_lines(session, width)
+        if self.size.width >= 100:
+            card.border_title = "So far"
+            lines.show(said)
+            return
+        card.border_title = "Scores"
+        room = 7 if self.size.height >= 26 else 5
+        grid = grid_lines(session, width)
+        lines.show([*grid, *said[: max(1, room - len(grid))]])
+
+    # -- pictures
+
+    def draw_pictures(self) -> None:
+        """Find envelopes and spectrograms of the clips that were played, in a thread."""
+        session, playback = self.session, self.playback
+        if session is None or playback is None or playback.levels is None:
+            return
+        clips = self.query_one(Clips)
+        heard = [
+            letter
+            for letter in playback.letters
+            if (session.trial.id, letter) in playback.started or session.rating(session.trial, letter).heard > 0
+        ]
+        draw = partial(self._draw, session.trial, heard, playback, clips.wave_columns, clips.rows)
+        self.run_worker(draw, group="pictures", exclusive=True, thread=True)
+
+    def _draw(self, trial: Trial, heard: list[str], playback: Playback, columns: int, rows: int) -> None:
+        peaks, mels = {}, {}
+        gains = playback.levels.gains if playback.levels else {}
+        for letter in heard:
+            path = playback.path(letter)
+            if path is None:
+                continue
+            factor = 10 ** (gains.get(letter, 0.0) / 20)
+            try:
+                peaks[letter] = tuple(peak * factor for peak in envelope.peaks(path, 2 * columns))
+                if self.spectrogram:
+                    mels[letter] = envelope.mel(path, columns, 2 * rows)
+            except (UserError, OSError):
+                continue
+        self.app.call_from_thread(self._drawn, trial, peaks, mels)
+
+    def _drawn(self, trial: Trial, peaks: dict[str, tuple[float, ...]], mels: dict[str, NDArray[np.float32]]) -> None:
+        if self.session is not None and trial is self.session.trial:
+            # One scale for the clips of a prompt: their loudness is matched, and the picture should say so.
+            top = max((max(each) for each in peaks.values()), default=1.0) or 1.0
+            self.peaks = {letter: tuple(peak / top for peak in each) for letter, each in peaks.items()}
+            self.mels = mels
+            self.write_clips()
+
+
+def _title(session: Session, trial: Trial) -> str:
+    item = session.item_of(trial)
+    return f"{item.text} · seed {item.repeat + 1}" if item.repeat else item.text
+
+
+def _cells(session: Session, trial: Trial, rows: list[str]) -> list[str | tuple[str, str]]:
+    values = [value_of(session, trial, row) for row in rows]
+    scores = [(value, "$quiet" if value == "·" else "$foreground bold") for value in values]
+    return [(number_of(session, trial), "$quiet"), _title(session, trial), *scores]

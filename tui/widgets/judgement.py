@@ -1,0 +1,190 @@
+"""What was said about the clips, as lines: tags, scores of all prompts, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input
+
+from tui.review import statistics
+from tui.review.order import Trial
+from tui.review.results import results_of
+from tui.review.session import FATIGUE, Session
+from tui.text import cut, fit
+
+
+def tag_letters(tags: Sequence[str]) -> dict[str, str]:
+    """A letter of its own for every tag: one of the tag's letters if it is free, else the first free one."""
+    letters: dict[str, str] = {}
+    for tag in tags:
+        own = [c for c in tag.lower() if c.isascii() and c.isalpha()]
+        free = (c for c in [*own, *"abcdefghijklmnopqrstuvwxyz"] if c not in letters)
+        letters[next(free)] = tag
+    return letters
+
+
+def tag_lines(tags: Sequence[str], given: Sequence[str], width: int, *, choosing: bool) -> list[Content]:
+    """All tags, those given marked with ✔; the letter of each stands out while one is chosen."""
+    letters = {tag: letter for letter, tag in tag_letters(tags).items()}
+    # Tags that are no longer in the settings but were given stay to be seen.
+    cells = [_tag(tag, letters.get(tag), tag in given, choosing) for tag in dict.fromkeys([*tags, *given])]
+    lines: list[list[Content]] = [[]]
+    room = width
+    for cell in cells:
+        if lines[-1] and cell.cell_length + 3 > room:
+            lines.append([])
+            room = width
+        lines[-1].append(cell)
+        room -= cell.cell_length + 3
+    return [Content("   ").join(line) for line in lines]
+
+
+def _tag(tag: str, letter: str | None, given: bool, choosing: bool) -> Content:
+    text = Content.styled(tag, "$foreground bold" if given else "$foreground" if choosing else "$quiet")
+    if letter is not None and letter in tag.lower():
+        at = tag.lower().index(letter)
+        text = text.stylize("$accent bold underline" if choosing else "underline", at, at + 1)
+    elif letter is not None:
+        text = Content.assemble((f"{letter}:", "$accent bold underline" if choosing else "$quiet"), text)
+    return Content.assemble(text, (" ✔", "$success bold")) if given else text
+
+
+def grid_lines(session: Session, width: int) -> list[Content]:
+    """Scores of all prompts in a narrow grid: one column a prompt, one row a letter, or a model after the reveal."""
+    trials = session.trials
+    room = max(1, (width - 9) // 3)
+    first = max(0, min(session.index - room // 2, len(trials) - room))
+    shown = trials[first : first + room]
+    head: list[tuple[str, str] | str] = [("prompt   ", "$quiet")]
+    head += [(f"{number_of(session, t):>2} ", "$accent bold" if t is session.trial else "$quiet") for t in shown]
+    lines = [Content.assemble(*head)]
+    for row in rows_of(session):
+        cells = [
+            (f"{value_of(session, trial, row):>2} ", "$accent bold" if trial is session.trial else "")
+            for trial in shown
+        ]
+        lines.append(Content.assemble((fit(row, 9), "$foreground"), *cells))
+    return lines
+
+
+def rows_of(session: Session) -> list[str]:
+    """What the scores are listed under: letters while it is blind, models afterwards."""
+    if session.names_visible:
+        return [m for m in session.evaluation.models if any(m in trial.order for trial in session.trials)]
+    return list(max((trial.letters for trial in session.trials), default=""))
+
+
+def value_of(session: Session, trial: Trial, row: str) -> str:
+    """The score or rank in one cell; a blank where the trial lacks the clip."""
+    if session.names_visible:
+        if row not in trial.order:
+            return " "
+        row = trial.letters[trial.order.index(row)]
+    if row not in trial.letters:
+        return " "
+    if session.clip_path(trial, row) is None:
+        return "✕"
+    if trial.id in session.state.all_bad:
+        return "✗"
+    return str(session.value(trial, row) or "·")
+
+
+def number_of(session: Session, trial: Trial) -> str:
+    """How a trial is numbered in the list: T for the training item; a prompt that comes again counts on."""
+    return "T" if trial.kind == "training" else str(session.counted.index(trial) + 1)
+
+
+def so_far_lines(session: Session, width: int) -> list[Content]:
+    """What may be said at this moment: nothing about the models before the reveal, the result afterwards."""
+    if session.names_visible:
+        return _result_lines(session, width)
+    lines = [f"{session.done} of {session.total} judged · names and result are hidden until all are, or V shows them"]
+    if session.trial.kind == "training":
+        lines.append("T is for getting used to the clips and the keys: it is not counted. ↓ goes on to prompt 1.")
+    elif session.sitting_seconds() > FATIGUE:
+        minutes = session.sitting_seconds() / 60
+        lines.append(
+            f"{minutes:.0f} minutes without a rest: ears tire. All is saved; q leaves, another day goes on here."
+        )
+    else:
+        lines.append("after a score the next unheard clip plays; a score can be changed at any time, u takes it back")
+    if session.done == 0:
+        lines.append(statistics.power_sentence(session.evaluation.prompts))
+    return [Content.styled(cut(line, width), "$quiet") for line in lines]
+
+
+def _result_lines(session: Session, width: int) -> list[Content]:
+    results = results_of(session.evaluation)
+    means = results.means(session.state.listener)
+    if not means:
+        return [Content.styled("Nothing judged yet.", "$quiet")]
+    best = max(means.values())
+    parts: list[tuple[str, str] | str] = []
+    for model, mean in means.items():
+        style = "$success bold" if mean == best else "$foreground"
+        parts += [(f"{results.label(model)} ", "$quiet"), (f"{mean:.1f}", style), "   "]
+    if session.state.revealed and session.state.revealed.get("early"):
+        parts.append(("names shown early", "$warning"))
+    lines = [Content.assemble(*parts)]
+    prompts = results.evaluation.prompts
+    lines += [Content(statistics.conclusion(pair, prompts)) for pair in results.pairs(session.state.listener)]
+    found = results.consistency(session.state.listener)
+    if found is not None:
+        lines.append(Content.styled(statistics.consistency_sentence(found, results.unit), "$quiet"))
+    return [line.truncate(width, ellipsis=True) for line in lines]
+
+
+class NoteInput(Input):
+    """The note of one clip, kept at every key; enter closes it, esc takes it back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "close(False)", show=False),
+        Binding("escape", "close(True)", show=False),
+    ]
+    DEFAULT_CSS = """
+    NoteInput { border: none; height: 1; padding: 0; background: $panel; }
+    NoteInput:focus { border: none; height: 1; }
+    NoteInput.-hidden { display: none; }
+    """
+
+    class Written(Message):
+        """The note has another text; ``going_on`` after the first key."""
+
+        def __init__(self, text: str, going_on: bool) -> None:
+            super().__init__()
+            self.text = text
+            self.going_on = going_on
+
+    class Closed(Message):
+        """Writing is over; ``undo`` when what was written is not wanted."""
+
+        def __init__(self, undo: bool) -> None:
+            super().__init__()
+            self.undo = undo
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes, placeholder="what you heard, and where · enter keeps it, esc does not")
+        self._written = False
+        self._first = ""
+
+    def begin(self, text: str) -> None:
+        """Show the field with the note so far."""
+        self._written, self._first = False, text
+        self.value = text
+        self.remove_class("-hidden")
+        self.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if not self.has_class("-hidden") and (self._written or event.value != self._first):
+            self.post_message(self.Written(event.value, self._written))
+            self._written = True
+
+    def action_close(self, undo: bool) -> None:
+        self.add_class("-hidden")
+        self.screen.set_focus(None)
+        self.post_message(self.Closed(undo and self._written))
