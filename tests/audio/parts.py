@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -18,6 +19,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tui.audio.player import Player, PlayerMessage
+from tui.audio.proof import correlation
 
 RATE = 48_000
 
@@ -68,8 +72,9 @@ class Pulse:
         environment = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
         self._log = (folder / "log").open("w")
         self._process = subprocess.Popen(
-            ["pulseaudio", "-n", "-F", str(script), "--exit-idle-time=-1", "--disallow-exit", "--use-pid-file=no"]
-            + ["--daemonize=no"],
+            shlex.split(
+                f"pulseaudio -n -F {script} --exit-idle-time=-1 --disallow-exit --use-pid-file=no --daemonize=no"
+            ),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -79,8 +84,10 @@ class Pulse:
         wait_for(lambda: self.pactl("info").returncode == 0, what="pulseaudio")
         self._taken: list[bytes] = []
         self._recorder = subprocess.Popen(
-            ["parec", "-s", self.address, "-d", f"{sink}.monitor", "--raw", "--format=s16le", "--channels=1"]
-            + [f"--rate={RATE}", "--latency-msec=10"],
+            shlex.split(
+                f"parec -s {self.address} -d {sink}.monitor --raw --format=s16le --channels=1 --rate={RATE} "
+                "--latency-msec=10 --client-name=recorder"
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -148,8 +155,7 @@ class Sshd:
         with contextlib.suppress(OSError):
             Path("/run/sshd").mkdir(exist_ok=True)
         self._process = subprocess.Popen(
-            [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-f", str(config), "-p", str(self.port)]
-            + ["-E", str(folder / "sshd.log")],
+            shlex.split(f"{sshd_program()} -D -f {config} -p {self.port} -E {folder}/sshd.log"),
             stdin=subprocess.DEVNULL,
         )
         wait_for(lambda: _answers(self.port), what="sshd")
@@ -157,9 +163,11 @@ class Sshd:
     def tunnel(self, *forwards: str, port: int | None = None) -> subprocess.Popen[bytes]:
         """``ssh -N`` with these options (-L ..., -R ...), by way of ``port`` if the server is reached by a proxy."""
         return subprocess.Popen(
-            ["ssh", "-N", "-q", "-F", "none", "-i", str(self.folder / "user"), "-p", str(port or self.port)]
-            + ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes"]
-            + ["-o", "ExitOnForwardFailure=yes", *forwards, f"{getpass.getuser()}@127.0.0.1"],
+            shlex.split(
+                f"ssh -N -q -F none -i {self.folder}/user -p {port or self.port} -o StrictHostKeyChecking=no "
+                "-o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o ExitOnForwardFailure=yes "
+                f"{shlex.join(forwards)} {getpass.getuser()}@127.0.0.1"
+            ),
             stdin=subprocess.DEVNULL,
         )
 
@@ -194,13 +202,11 @@ class Chromium:
             environment["PULSE_SERVER"] = pulse
         self._log = (folder / "chromium.log").open("w")
         self._process = subprocess.Popen(
-            [str(browser_program()), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-            + [
-                "--autoplay-policy=document-user-activation-required",
-                "--remote-debugging-port=0",
-                "--disable-dev-shm-usage",
-            ]
-            + [f"--user-data-dir={folder / 'profile'}", "about:blank"],
+            shlex.split(
+                f"{browser_program()} --headless --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage "
+                "--autoplay-policy=document-user-activation-required --remote-debugging-port=0 "
+                f"--user-data-dir={folder}/profile about:blank"
+            ),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -265,6 +271,11 @@ class Chromium:
         self._log.close()
 
 
+def sshd_program() -> str | None:
+    """sshd wants to be called by its absolute path."""
+    return shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
+
+
 def browser_program() -> str | None:
     return next(
         (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -278,3 +289,34 @@ def closing(*parts: Any) -> Iterator[None]:
         for part in parts:
             stack.callback(part.close)
         yield
+
+
+class Listener(Player):
+    """A player that remembers its messages."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"port": 0, **options})
+        self.messages: list[PlayerMessage] = []
+        self.listen(self.messages.append)
+
+    def of(self, kind: str) -> list[PlayerMessage]:
+        return [message for message in self.messages if message.kind == kind]
+
+    def wait(self, kind: str, seconds: float = 15.0) -> PlayerMessage:
+        """The first message of this kind, then or from now on; what came before it is forgotten."""
+        found: PlayerMessage = wait_for(lambda: self.of(kind), seconds, f"a message {kind!r}")[0]
+        del self.messages[: self.messages.index(found) + 1]
+        return found
+
+    def ready(self, output: str, clips: list[Path], gains_db: list[float] | None = None, **options: Any) -> None:
+        """Start with these clips, and wait until they can be played."""
+        self.load(clips, gains_db or [0.0] * len(clips), **options)
+        self.start(output)
+        self.wait("loaded")
+        assert self.status.output == output, self.status
+
+
+def place_of(part: NDArray[np.float32], clip: NDArray[np.float32]) -> tuple[float, float]:
+    """How well a recorded part fits anywhere in a clip (0 to 1), and at which second of the clip it begins."""
+    score, offset = correlation(clip, part)
+    return score, offset / RATE

@@ -29,6 +29,10 @@ class Server:
         port = f"-p {self.port} " if self.port != 22 else ""
         return f"{port}{self.user}@{self.host}"
 
+    @property
+    def scp_port(self) -> str:
+        return f"-P {self.port} " if self.port != 22 else ""
+
 
 def this_server(environment: Mapping[str, str] = os.environ) -> Server:
     """From SSH_CONNECTION, which holds the address that the laptop used; else the host's name."""
@@ -86,8 +90,7 @@ def fetch_line(clip: Path, name: str, server: Server | None = None) -> str:
     link = cache_folder() / f"clip-{name}{clip.suffix}"
     link.unlink(missing_ok=True)
     link.symlink_to(clip.resolve())
-    port = f"-P {server.port} " if server.port != 22 else ""
-    return f"scp {port}{server.user}@{server.host}:{shlex.quote(str(link))} . && open {link.name}"
+    return f"scp {server.scp_port}{server.user}@{server.host}:{shlex.quote(str(link))} . && open {link.name}"
 
 
 def instructions(server: Server, port: int, unix_socket: str = "") -> str:
@@ -113,7 +116,8 @@ PulseAudio or PipeWire: Linux laptops
   The socket belongs to you alone; a forwarded TCP port would be open to every user of the server.
 
 PulseAudio: macOS laptops (the browser needs less)
-  Once: brew install pulseaudio; scp ~/.config/pulse/cookie {_scp_target(server)}:.config/pulse/cookie
+  Once: brew install pulseaudio
+    scp {server.scp_port}~/.config/pulse/cookie {server.user}@{server.host}:.config/pulse/cookie
     pulseaudio --daemonize --exit-idle-time=-1 --load="module-native-protocol-tcp listen=127.0.0.1"
     ssh -R 127.0.0.1:24713:127.0.0.1:4713 {server.target}
   or for good in ~/.ssh/config:
@@ -127,10 +131,6 @@ def _stanza(server: Server, forward: str) -> str:
     if server.port != 22:
         lines.append(f"    Port {server.port}")
     return "\n".join([*lines, forward, "    ServerAliveInterval 5", "    ServerAliveCountMax 2"])
-
-
-def _scp_target(server: Server) -> str:
-    return f"{server.user}@{server.host}" if server.port == 22 else f"scp://{server.user}@{server.host}:{server.port}/"
 
 
 def _indent(text: str) -> str:

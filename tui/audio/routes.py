@@ -37,6 +37,8 @@ def outputs(names: list[str], options: Options, emit: Emit) -> Iterator[Output]:
     servers: list[pulse.PulseServer] | None = None
     for name in wanted:
         match name:
+            case "none":
+                break
             case "local":
                 yield from _local(options, emit)
             case "browser":

@@ -30,7 +30,6 @@ class Mixer extends AudioWorkletProcessor {
       this.sequence = data.sequence;
       this.report();
     };
-    for (const command of options.processorOptions?.script ?? []) this[command.do](command);
   }
 
   frames(seconds) {
