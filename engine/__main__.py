@@ -9,22 +9,24 @@ import argparse
 import json
 import os
 import sys
-from contextlib import nullcontext
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from engine.contract import config, events, liveness, rundir
+from engine.contract import config, events, liveness, prompts, rundir
 from engine.contract.errors import UserError
-from engine.contract.prompts import read_prompts
 from engine.train.signals import requests
 
 
 def train(args: argparse.Namespace) -> int:
     run = rundir.open_run(args.run)
     settings = run.settings()
-    # Signals are heard before torch is imported; of a distributed run's processes the first holds the lock for all.
-    with requests, liveness.hold(run) if os.environ.get("RANK", "0") == "0" else nullcontext():
+    # Signals are heard before torch is imported.
+    with requests, held(run), failure_is_an_event(run):
+        if args.evaluate:
+            # Hours of training must not end at a prompts file that was never there.
+            prompts.read(settings.evaluate.prompts_file)
         from engine.train.loop import train as train_run
 
         end = train_run(run, settings, resume=args.resume)
@@ -40,20 +42,43 @@ def evaluate(args: argparse.Namespace) -> int:
 
     run = rundir.open_run(args.run)
     models = args.models.split(",") if args.models else None
-    evaluate_run(run, run.settings(), prompts=args.prompts, set_name=args.set_name, models=models, repeats=args.repeats)
+    with held(run), failure_is_an_event(run):
+        evaluate_run(
+            run, run.settings(), prompts=args.prompts, set_name=args.set_name, models=models, repeats=args.repeats
+        )
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
     from engine.data.check import check as check_settings
+    from engine.data.check import fix_split
 
-    findings = check_settings(config.load(args.config))
+    settings = config.load(args.config)
+    if args.fix_split:
+        print(fix_split(settings, _bar("listening")))
+        return 0
+    findings = check_settings(settings, _bar("listening"))
     if args.json:
         print(json.dumps({"findings": [finding.as_dict() for finding in findings]}))
     else:
         for finding in findings:
             print(finding)
     return 1 if any(finding.severity == "block" for finding in findings) else 0
+
+
+def _bar(doing: str) -> Callable[[int, int], None]:
+    """A progress line on stderr: redrawn on a terminal, a plain line at the end otherwise."""
+    began = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            filled = 30 * done // max(total, 1)
+            end = "\n" if done == total else ""
+            print(f"\r{doing} [{'#' * filled}{'.' * (30 - filled)}] {done} of {total}", end=end, file=sys.stderr)
+        elif done == total:
+            print(f"{doing}: {total} files in {time.monotonic() - began:.1f} s", file=sys.stderr)
+
+    return show
 
 
 def merge(args: argparse.Namespace) -> int:
@@ -70,6 +95,11 @@ def demo_data(args: argparse.Namespace) -> int:
     render(args.folder)
     print(args.folder)
     return 0
+
+
+def held(run: rundir.RunDir) -> AbstractContextManager[None]:
+    """The run's lock; of a distributed run's processes the first holds it for all."""
+    return liveness.hold(run) if os.environ.get("RANK", "0") == "0" else nullcontext()
 
 
 @contextmanager
@@ -106,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("check", help="check data, prompts, settings and model")
     one.add_argument("config", type=Path)
     one.add_argument("--json", action="store_true")
+    one.add_argument("--fix-split", action="store_true", help="write a metadata file that splits by track instead")
     one.set_defaults(call=check)
 
     one = commands.add_parser("merge", help="write a plain MusicGen folder with the adapter merged in")

@@ -33,9 +33,9 @@ print(json.dumps(found))
 
 def doctor(args: argparse.Namespace) -> int:
     if args.audio:
-        from tui.audio.doctor import run_audio_doctor
+        from tui.audio.doctor import run_doctor
 
-        return int(run_audio_doctor())
+        return int(run_doctor())
     from tui.audio.doctor import audio_findings
 
     findings = [*torch_findings(), *driver_findings(), *terminal_findings(), *logout_findings(), *audio_findings()]
