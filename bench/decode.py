@@ -102,9 +102,9 @@ def methods(model: Any, frames: int, device: torch.device, dtype: torch.dtype) -
 
     @torch.no_grad()
     def ours() -> torch.Tensor:
-        decoder = Decoder(adapted, dtype)
+        decoder = Decoder(adapted.decoder, getattr(adapted, "enc_to_dec_proj", None), dtype)
         states = adapted.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        return to_audio(adapted, decoder.decode(states, mask, frames, Sampling(), keys))
+        return to_audio(adapted.audio_encoder, decoder.decode(states, mask, frames, Sampling(), keys))
 
     def generate(model: Any, **extra: Any) -> torch.Tensor:
         return model.generate(

@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.encodec.modeling_encodec import EncodecLSTM, EncodecResnetBlock
 
-from engine.generate.decode import causal_model
-
 MARGIN_FRAMES = 8
 """More than the convolutions see: the transposed ones reach one step of their input, the last one 3 samples."""
 
@@ -26,13 +24,12 @@ LARGEST_GPU_TENSOR = 512 * 2**20
 
 
 @torch.no_grad()
-def to_audio(model: Any, codes: Tensor) -> Tensor:
+def to_audio(codec: Any, codes: Tensor, channels: int = 1) -> Tensor:
     """Audio (B, channels, samples) in fp32 for codes (B, K, frames); samples = frames x hop length.
 
-    In a stereo model the codes of left and right alternate.
+    ``codec`` is an EncodecModel. In a stereo model the codes of left and right alternate.
     """
-    channels = causal_model(model).config.audio_channels
-    return torch.cat([_decode(model.audio_encoder, codes[:, side::channels]) for side in range(channels)], dim=1)
+    return torch.cat([_decode(codec, codes[:, side::channels]) for side in range(channels)], dim=1)
 
 
 def _decode(codec: Any, codes: Tensor) -> Tensor:

@@ -73,14 +73,15 @@ class Layer:
 
 
 class Decoder:
-    """The decoder of a MusicGen model with its adapters merged, ready to decode batches.
+    """A MusicgenForCausalLM with its adapters merged, ready to decode batches.
 
-    Adapters that are active on ``model.decoder`` are merged in fp32 and then cast; the model itself is not touched.
-    A decoder is a snapshot: it does not follow later changes of the model's weights.
+    Adapters that are active on it (a PeftModel) are merged in fp32 and then cast to ``dtype``, by default that of the
+    weights; the model itself is not touched, and must not be changed while the decoder is in use. ``projection`` maps
+    text states (..., d_text) to (..., d_decoder).
     """
 
-    def __init__(self, model: Any, dtype: torch.dtype | None = None):
-        causal = causal_model(model)
+    def __init__(self, model: Any, projection: nn.Module | None = None, dtype: torch.dtype | None = None):
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder = causal.model.decoder
         config = causal.config
         first = decoder.layers[0].fc1
@@ -97,7 +98,7 @@ class Decoder:
         rows = decoder.embed_tokens[0].weight.shape[0]
         self.offsets = torch.arange(self.codebooks, device=self.device) * rows
         self.positions = decoder.embed_positions
-        self.projection = getattr(model, "enc_to_dec_proj", None)
+        self.projection = projection or nn.Identity()
         self.layers = [self._layer(layer) for layer in decoder.layers]
         self.final_norm = self._norm(decoder.layer_norm)
         self.output = self._weight(*causal.lm_heads)
@@ -191,10 +192,7 @@ class Decoder:
         """Write the keys and values of the text, (B, heads, L, D) a layer, and which of them count."""
         batch, length = mask.shape
         mask = mask.to(self.device)
-        text = states.to(self.device)
-        if self.projection is not None:
-            text = self.projection(text.to(self.projection.weight.dtype))
-        text = text.to(self.dtype) * mask[..., None].to(self.dtype)
+        text = self.projection(states.to(self.device)).to(self.dtype) * mask[..., None].to(self.dtype)
         present = mask.bool()
         # A row without a token would make softmax divide by zero; its keys and values are zero, so all may count.
         state.text_mask.copy_((present | ~present.any(1, keepdim=True))[:, None, None])
@@ -334,12 +332,6 @@ def choose(logits: Tensor, sampling: Sampling, bits: Tensor) -> Tensor:
         scores = scores.masked_fill(before >= sampling.top_p, -math.inf)
     best = (scores + noise.gumbel(bits, codes)).argmax(-1, keepdim=True)
     return codes.gather(-1, best)[..., 0]
-
-
-def causal_model(model: Any) -> Any:
-    """The MusicgenForCausalLM inside, whether or not PEFT has wrapped it."""
-    decoder = model.decoder
-    return decoder.get_base_model() if hasattr(decoder, "get_base_model") else decoder
 
 
 def effective_weight(module: Any) -> Tensor:

@@ -8,6 +8,8 @@ from unittest import mock
 import torch
 from transformers import MusicgenForConditionalGeneration
 
+from engine.generate.decode import Decoder
+
 
 def sharpened(model: MusicgenForConditionalGeneration) -> MusicgenForConditionalGeneration:
     """The same random model with large weights: its codes vary, and text and past matter to them."""
@@ -16,6 +18,11 @@ def sharpened(model: MusicgenForConditionalGeneration) -> MusicgenForConditional
             if weight.dim() == 2:
                 weight.mul_(20 if "embed" in name else 8)
     return model.eval()
+
+
+def decoder_of(model: MusicgenForConditionalGeneration, dtype: torch.dtype | None = None) -> Decoder:
+    """Our decoder over the weights of a whole model."""
+    return Decoder(model.decoder, model.enc_to_dec_proj, dtype)
 
 
 def texts(model: MusicgenForConditionalGeneration, prompts: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -10,8 +10,8 @@ from transformers import MusicgenForConditionalGeneration
 
 from engine.generate import codec, noise
 from engine.generate.codec import to_audio
-from engine.generate.decode import Decoder, Sampling, Stopped, choose
-from tests.generate.models import adapted, codes_of_generate, sharpened, texts
+from engine.generate.decode import Sampling, Stopped, choose
+from tests.generate.models import adapted, codes_of_generate, decoder_of, sharpened, texts
 from tests.models import build_tiny
 
 GREEDY = Sampling(temperature=0)
@@ -40,7 +40,7 @@ def model(request, folders) -> MusicgenForConditionalGeneration:
 def test_greedy_decoding_gives_the_codes_of_generate(model, prompts, guidance, frames):
     ids, mask, states = texts(model, prompts)
     sampling = Sampling(guidance_scale=guidance, temperature=0)
-    codes = Decoder(model).decode(states, mask, frames, sampling, [0] * prompts)
+    codes = decoder_of(model).decode(states, mask, frames, sampling, [0] * prompts)
     assert torch.equal(codes, codes_of_generate(model, ids, mask, frames, guidance))
     assert codes.shape == (prompts, model.decoder.config.num_codebooks, frames)
     if frames > 100:
@@ -49,10 +49,10 @@ def test_greedy_decoding_gives_the_codes_of_generate(model, prompts, guidance, f
 
 def test_audio_in_pieces_is_the_audio_in_one_go(model, monkeypatch):
     codes = torch.randint(0, 64, (3, model.decoder.config.num_codebooks, 150))
-    whole = to_audio(model, codes)
-    monkeypatch.setattr(codec, "LARGEST_CPU_TENSOR", 1)
-    pieces = to_audio(model, codes)
     channels = model.decoder.config.audio_channels
+    whole = to_audio(model.audio_encoder, codes, channels)
+    monkeypatch.setattr(codec, "LARGEST_CPU_TENSOR", 1)
+    pieces = to_audio(model.audio_encoder, codes, channels)
     with torch.no_grad():
         reference = [model.audio_encoder.decode(codes[None, :, side::channels], [None])[0] for side in range(channels)]
     assert whole.shape == (3, channels, 150 * 640)
@@ -63,7 +63,7 @@ def test_audio_in_pieces_is_the_audio_in_one_go(model, monkeypatch):
 def test_decoding_over_whole_blocks_with_a_mask_gives_the_same_codes(mono, monkeypatch):
     # This is what the CUDA graphs record; only the recording itself needs a GPU.
     _, mask, states = texts(mono, 4)
-    decoder = Decoder(mono)
+    decoder = decoder_of(mono)
     exact = decoder.decode(states, mask, 40, GREEDY, [0] * 4)
     state = decoder._state
     assert state is not None
@@ -75,7 +75,7 @@ def test_an_active_adapter_is_merged_into_the_decoder_and_the_model_is_left_alon
     model = adapted(MusicgenForConditionalGeneration.from_pretrained(folders["mono"]))
     _, mask, states = texts(model, 2)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    decoder = Decoder(model)
+    decoder = decoder_of(model)
     codes = decoder.decode(states, mask, 20, GREEDY, [0, 0])
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
@@ -92,14 +92,14 @@ def test_an_active_adapter_is_merged_into_the_decoder_and_the_model_is_left_alon
         )
     torch.testing.assert_close(merged, unmerged.logits[:, -1].view(4, 4, -1), atol=1e-4, rtol=0)
     with model.decoder.disable_adapter():
-        plain = Decoder(model).decode(states, mask, 20, GREEDY, [0, 0])
+        plain = decoder_of(model).decode(states, mask, 20, GREEDY, [0, 0])
     assert not torch.equal(plain, codes)
 
 
 def test_a_row_does_not_depend_on_its_neighbours_or_its_place(mono):
     _, mask, states = texts(mono, 8)
     keys = [noise.key(0, f"prompt {row}") for row in range(8)]
-    decoder = Decoder(mono)
+    decoder = decoder_of(mono)
     batch = decoder.decode(states, mask, 60, Sampling(), keys)
     order = [3, 0, 7, 1, 2, 6, 5, 4]
     assert torch.equal(
@@ -111,7 +111,7 @@ def test_a_row_does_not_depend_on_its_neighbours_or_its_place(mono):
 
 def test_the_same_key_gives_the_same_clip_and_another_key_another(mono):
     _, mask, states = texts(mono, 1)
-    decoder = Decoder(mono)
+    decoder = decoder_of(mono)
     first, again, other = (decoder.decode(states, mask, 30, Sampling(), [key]) for key in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -122,7 +122,7 @@ def test_half_precision_gives_logits_near_those_of_fp32(mono, dtype):
     _, mask, states = texts(mono, 2)
     tokens = torch.full((2, 4), 64)
     logits = []
-    for decoder in (Decoder(mono), Decoder(mono, dtype)):
+    for decoder in (decoder_of(mono), decoder_of(mono, dtype)):
         decoder.decode(states, mask, 4, GREEDY, [0, 0])
         assert decoder._state is not None
         decoder._state.position.zero_()
@@ -135,7 +135,7 @@ def test_decoding_stops_between_steps_and_reports_each_one(mono):
     _, mask, states = texts(mono, 1)
     seen: list[tuple[int, int]] = []
     with pytest.raises(Stopped):
-        Decoder(mono).decode(
+        decoder_of(mono).decode(
             states, mask, 30, GREEDY, [0], on_step=lambda *at: seen.append(at), should_stop=lambda: len(seen) == 5
         )
     assert seen == [(done, 33) for done in range(1, 6)]
@@ -169,7 +169,7 @@ def test_graphs_on_a_gpu_give_the_codes_of_generate(folders):
     model = sharpened(MusicgenForConditionalGeneration.from_pretrained(folders["mono"]))
     ids, mask, states = (tensor.cuda() for tensor in texts(model, 8))
     model.cuda()
-    decoder = Decoder(model)
+    decoder = decoder_of(model)
     for _ in range(2):  # the second call replays the graphs of the first
         codes = decoder.decode(states, mask, 200, GREEDY, [0] * 8)
         assert torch.equal(codes, codes_of_generate(model, ids, mask, 200, 3.0))
