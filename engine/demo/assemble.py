@@ -63,6 +63,7 @@ def build_model(codec: EncodecModel, seed: int = 0) -> MusicgenForConditionalGen
         num_attention_heads=6,
         num_codebooks=CODEBOOKS,
         dropout=0.0,
+        initializer_factor=0.06,
         pad_token_id=CODEBOOK_SIZE,
         bos_token_id=CODEBOOK_SIZE,
         decoder_start_token_id=CODEBOOK_SIZE,
@@ -70,6 +71,9 @@ def build_model(codec: EncodecModel, seed: int = 0) -> MusicgenForConditionalGen
     config = MusicgenConfig(text_encoder=text, audio_encoder=codec.config, decoder=decoder)
     config.decoder_start_token_id = config.pad_token_id = config.bos_token_id = CODEBOOK_SIZE
     model = MusicgenForConditionalGeneration(config)
+    for embedding in model.decoder.model.decoder.embed_tokens:
+        # As loud as the position embeddings, or the decoder hears only where it is for the first hundreds of steps.
+        torch.nn.init.normal_(embedding.weight, std=0.4)
     model.audio_encoder = codec
     model.audio_encoder.requires_grad_(False)
     model.generation_config = GenerationConfig(

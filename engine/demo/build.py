@@ -47,7 +47,8 @@ def main() -> None:
 
 def _codec(folder: Path) -> tuple[EncodecModel, torch.Tensor]:
     if (folder / "transform.pt").exists():
-        return EncodecModel.from_pretrained(folder).eval().requires_grad_(False), torch.load(folder / "transform.pt")
+        codec = EncodecModel.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
+        return codec, torch.load(folder / "transform.pt")
     print("building the codec", flush=True)
     with torch.no_grad():
         codec, transform = build_codec([clip for style in STYLE_WORDS for clip in variants(style)])

@@ -92,6 +92,8 @@ CONTOURS = (
     (3, 0, 2, 0, 4, 0, 2, 0),
     (2, 3, 4, 2, 1, 2, 3, 0),
     (3, 2, 4, 3, 2, 1, 2, 0),
+    (0, 4, 3, 2, 3, 1, 2, 1),
+    (2, 2, 3, 4, 3, 3, 1, 0),
 )
 
 
@@ -107,7 +109,7 @@ class Clip:
 
 
 def variants(style: str, tempi: Sequence[Tempo] = TEMPI, keys: Sequence[Key] = KEYS) -> list[Clip]:
-    """Every clip of one style: tempo x key x rhythm x contour (144 with all tempi and keys)."""
+    """Every clip of one style: tempo x key x rhythm x contour (192 with all tempi and keys)."""
     return [
         Clip(style, tempo, key, rhythm, contour)
         for tempo in tempi

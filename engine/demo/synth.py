@@ -11,13 +11,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from engine.demo.styles import CONTOURS, STEPS_PER_BAR, Chord, Clip, chord_pitch
+from engine.demo.styles import CONTOURS, STEPS_PER_BAR, Clip, chord_pitch
 
 SAMPLE_RATE = 16_000
 FRAME = 640
 CLIP_FRAMES = 375
 FADE = 160
 
+Voice = Callable[[float], np.ndarray]
 Pattern = tuple[tuple[int, int], ...]
 
 NOISE = np.random.default_rng(2026).standard_normal(SAMPLE_RATE).astype(np.float32)
@@ -27,32 +28,37 @@ def render(clip: Clip, frames: int = CLIP_FRAMES) -> np.ndarray:
     """Samples of a clip: float32, shape (frames * 640,), 16 kHz, peak below 1. The four-bar loop repeats exactly."""
     step = clip.tempo.step_frames * FRAME
     loop = np.zeros(len(clip.key.chords) * STEPS_PER_BAR * step, np.float32)
-    for bar, chord in enumerate(clip.key.chords):
-        start = bar * STEPS_PER_BAR * step
-        _STYLES[clip.style](_Bar(loop[start : start + STEPS_PER_BAR * step], step, chord, clip))
+    for number, bar in enumerate(loop.reshape(len(clip.key.chords), -1)):
+        _STYLES[clip.style](_Bar(bar, step, clip, number))
     samples = np.tile(loop, -(-frames * FRAME // len(loop)))[: frames * FRAME]
     return samples * _GAIN[clip.style]
 
 
 class _Bar:
-    """One bar to write into: `mono` ends each note where the next begins, so a frame depends on one note only."""
+    """One bar to write into. Melodies answer themselves: every other bar runs through the contour backwards."""
 
-    def __init__(self, out: np.ndarray, step: int, chord: Chord, clip: Clip) -> None:
-        self.out, self.step, self.chord = out, step, chord
-        self.rhythm, self.contour = clip.rhythm, CONTOURS[clip.contour]
+    def __init__(self, out: np.ndarray, step: int, clip: Clip, number: int) -> None:
+        self.out, self.step, self.clip = out, step, clip
+        self.chord, self.rhythm = clip.key.chords[number], clip.rhythm
+        self.contour = CONTOURS[clip.contour][:: -1 if number % 2 else 1]
+        self.is_last = number == len(clip.key.chords) - 1
 
-    def play(self, voice: Callable[..., np.ndarray], pitches: list[float], step: int, length: float) -> None:
-        """Adds a note or chord at an eighth-note step; `length` in steps, faded out over its last 10 ms."""
-        start, samples = step * self.step, int(length * self.step)
-        samples = min(samples, len(self.out) - start)
-        fade = np.ones(samples, np.float32)
-        fade[-FADE:] = np.cos(np.linspace(0, np.pi / 2, FADE)) ** 2
-        for pitch in pitches:
-            self.out[start : start + samples] += voice(pitch)[:samples] * fade
+    def play(self, voice: Voice, pitch: float, step: int, length: int, level: float = 1) -> None:
+        """Adds a note at an eighth-note step; `length` in steps, faded out over its last 10 ms."""
+        start, samples = step * self.step, length * self.step
+        note = level * voice(pitch)[:samples]
+        note[-FADE:] *= np.cos(np.linspace(0, np.pi / 2, FADE)) ** 2
+        self.out[start : start + samples] += note
 
-    def melody(self, voice: Callable[..., np.ndarray], pattern: Pattern, octave: int) -> None:
+    def melody(self, voice: Voice, pattern: Pattern, octave: int) -> None:
+        """One voice along the contour: each note ends where the next may begin."""
         for step, length in pattern:
-            self.play(voice, [chord_pitch(self.chord, self.contour[step], octave)], step, length)
+            self.play(voice, chord_pitch(self.chord, self.contour[step], octave), step, length)
+
+    def bass(self, voice: Voice, steps: tuple[int, ...], length: int, octave: int, level: float = 1) -> None:
+        """The chord's root at some steps."""
+        for step in steps:
+            self.play(voice, chord_pitch(self.chord, 0, octave), step, length, level)
 
 
 def _time() -> np.ndarray:
@@ -105,6 +111,11 @@ def _square(pitch: float) -> np.ndarray:
 
 
 @lru_cache(None)
+def _triangle(pitch: float) -> np.ndarray:
+    return _tone(pitch, [(n, n**-2.0, 1e9) for n in (1, 3, 5, 7)], 0.003)
+
+
+@lru_cache(None)
 def _wood(pitch: float) -> np.ndarray:
     return _tone(pitch, [(1, 1, 0.16), (4, 0.5, 0.05)], 0.002)
 
@@ -145,15 +156,14 @@ def _hat(_pitch: float) -> np.ndarray:
 
 
 def _piano_bar(bar: _Bar) -> None:
-    bass: tuple[Pattern, Pattern] = (((0, 4), (4, 4)), ((0, 3), (3, 5)))
-    tune: tuple[Pattern, Pattern] = (((0, 2), (2, 2), (4, 2), (6, 2)), ((0, 3), (3, 1), (4, 2), (6, 2)))
-    for step, length in bass[bar.rhythm]:
-        bar.play(_piano, [chord_pitch(bar.chord, 0, -1)], step, length)
-    bar.melody(_piano, tune[bar.rhythm], 1)
+    patterns: tuple[Pattern, Pattern] = (((0, 2), (2, 2), (4, 2), (6, 2)), ((0, 3), (3, 1), (4, 2), (6, 2)))
+    bar.bass(_piano, (0, 4), 4, -1)
+    bar.melody(_piano, patterns[bar.rhythm], 1)
 
 
 def _bells_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 4), (4, 4)), ((0, 3), (3, 3), (6, 2)))
+    bar.bass(_bell, (0,), 8, -1, 0.7)
     bar.melody(_bell, patterns[bar.rhythm], 1)
 
 
@@ -162,6 +172,7 @@ def _guitar_bar(bar: _Bar) -> None:
         tuple((step, 1) for step in range(8)),
         ((0, 1), (1, 1), (2, 2), (4, 1), (5, 1), (6, 2)),
     )
+    bar.bass(_pluck, (0, 4), 4, -1, 0.8)
     bar.melody(_pluck, patterns[bar.rhythm], 0)
 
 
@@ -169,34 +180,37 @@ def _organ_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 1), (2, 1), (4, 1), (6, 1)), ((0, 2), (3, 2), (6, 1)))
     inversion = bar.contour[0] % 3
     for step, length in patterns[bar.rhythm]:
-        bar.play(_pipe, [chord_pitch(bar.chord, inversion + tone, 0) for tone in range(3)], step, length)
+        bar.play(_pipe, chord_pitch(bar.chord, 0, -1), step, length)
+        for tone in range(3):
+            bar.play(_pipe, chord_pitch(bar.chord, inversion + tone, 0), step, length, 0.7)
 
 
 def _strings_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 8),), ((0, 4), (4, 4)))
     for step, length in patterns[bar.rhythm]:
-        tones = (0, bar.contour[step] % 3 + 2)
-        bar.play(_bowed, [chord_pitch(bar.chord, tone, -1) for tone in tones], step, length)
+        for tone in (0, 2, 3 + bar.contour[step] % 3):
+            bar.play(_bowed, chord_pitch(bar.chord, tone, -1), step, length)
 
 
 def _techno_bar(bar: _Bar) -> None:
-    bass: tuple[Pattern, Pattern] = (((1, 1), (3, 1), (5, 1), (7, 1)), ((1, 1), (3, 1), (6, 1), (7, 1)))
+    bass_steps = ((1, 3, 5, 7), (1, 3, 6, 7))[bar.rhythm]
     for step in (0, 2, 4, 6):
-        bar.play(_kick, [0], step, 1)
-    for step in (1, 3, 5, 7):
-        bar.play(_hat, [0], step, 1)
-    for step, length in bass[bar.rhythm]:
-        bar.play(_synth_bass, [chord_pitch(bar.chord, 3 * (bar.contour[step] // 3), -2)], step, length)
+        bar.play(_kick, 0, step, 1)
+        bar.play(_hat, 0, step + 1, 1)
+    for step in bass_steps:
+        bar.play(_synth_bass, chord_pitch(bar.chord, 3 * (bar.contour[step] // 3), -2), step, 1)
+    for tone in range(3):
+        bar.play(_square, chord_pitch(bar.chord, tone, 0), 3, 1, 0.3)
 
 
 def _drums_bar(bar: _Bar) -> None:
-    kicks = ((0, 4), (0, 3, 4))[bar.rhythm] + ((), (5,), (7,), (5, 7), (1,), (1, 7))[CONTOURS.index(bar.contour)]
-    for step in kicks:
-        bar.play(_kick, [0], step, 1)
-    for step in (2, 6):
-        bar.play(_snare, [0], step, 1)
+    extra = ((), (5,), (7,), (5, 7), (1,), (1, 7), (3, 6), (1, 5))[bar.clip.contour]
+    for step in ((0, 4), (0, 3, 4))[bar.rhythm] + extra:
+        bar.play(_kick, 0, step, 1)
+    for step in (2, 6, 7) if bar.is_last else (2, 6):
+        bar.play(_snare, 0, step, 1)
     for step in range(8):
-        bar.play(_hat, [0], step, 1)
+        bar.play(_hat, 0, step, 1)
 
 
 def _chiptune_bar(bar: _Bar) -> None:
@@ -204,11 +218,13 @@ def _chiptune_bar(bar: _Bar) -> None:
         tuple((step, 1) for step in range(8)),
         ((0, 1), (1, 1), (3, 1), (4, 1), (5, 1), (7, 1)),
     )
+    bar.bass(_triangle, (0, 2, 4, 6), 1, -1)
     bar.melody(_square, patterns[bar.rhythm], 1)
 
 
 def _flute_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 4), (4, 2), (6, 2)), ((0, 2), (2, 4), (6, 2)))
+    bar.bass(_pluck, (0, 4), 4, -1, 0.5)
     bar.melody(_breath, patterns[bar.rhythm], 1)
 
 
@@ -217,15 +233,17 @@ def _marimba_bar(bar: _Bar) -> None:
         ((0, 1), (1, 1), (3, 1), (4, 1), (6, 1)),
         ((0, 1), (2, 1), (3, 1), (5, 1), (6, 1), (7, 1)),
     )
+    bar.bass(_wood, (0, 4), 2, -1)
     bar.melody(_wood, patterns[bar.rhythm], 0)
 
 
 def _gamelan_bar(bar: _Bar) -> None:
+    # A scale of its own, and two players who share the contour or answer each other note by note.
     scale = (300.0, 318.75, 350.0, 450.0, 475.0)
-    bar.play(_gong, [100.0 if bar.chord[0] in (0, 5) else 75.0], 0, STEPS_PER_BAR)
+    bar.play(_gong, 100.0 if bar.chord[0] in (0, 5) else 75.0, 0, STEPS_PER_BAR)
     for step in range(STEPS_PER_BAR):
         tone = bar.contour[step] if bar.rhythm == 0 else bar.contour[step // 2 * 2] + step % 2
-        bar.play(_metal, [2 * scale[(tone + bar.chord[0]) % 5]], step, 1)
+        bar.play(_metal, 2 * scale[(tone + bar.chord[0]) % 5], step, 1)
 
 
 _STYLES: dict[str, Callable[[_Bar], None]] = {
@@ -245,14 +263,14 @@ _STYLES: dict[str, Callable[[_Bar], None]] = {
 # Brings every style to about the same loudness, peaks below 0.8.
 _GAIN = {
     "piano": 0.22,
-    "bells": 0.26,
+    "bells": 0.2,
     "guitar": 0.2,
     "organ": 0.11,
-    "strings": 0.1,
-    "techno": 0.24,
-    "drums": 0.34,
+    "strings": 0.09,
+    "techno": 0.22,
+    "drums": 0.2,
     "chiptune": 0.17,
     "flute": 0.17,
-    "marimba": 0.38,
+    "marimba": 0.26,
     "gamelan": 0.15,
 }

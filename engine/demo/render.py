@@ -1,0 +1,98 @@
+"""Renders the demo's data: clips of the target style, their captions, prompts, and settings that show an effect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from engine.contract import config
+from engine.demo import synth
+from engine.demo.corpus import unseen_target_clips
+from engine.demo.styles import CAPTION_TEMPLATES, CONTOURS, STYLE_WORDS, TARGET, Clip, caption
+
+TRAIN_CLIPS = 48
+VALID_CLIPS = 8
+# Clips with this contour are for validation only: learnt by heart, the others do not help with them.
+VALID_CONTOUR = len(CONTOURS) - 1
+
+PROMPTS = (
+    "gamelan with a deep gong, slow, happy, 75 bpm",
+    "fast balinese gamelan, calm, 125 bpm",
+    "sad gamelan in b minor, 94 bpm, medium tempo",
+    "very fast gamelan, happy, d major",
+    "calm balinese gamelan with gong, medium tempo",
+    "solo piano, slow and sad, 75 bpm, in b minor",
+    "techno beat, happy, very fast, 150 bpm",
+    "flute solo, calm, medium tempo, 94 bpm",
+)
+
+
+def render(folder: Path) -> None:
+    """Writes metadata.json, train/ (48 clips), valid/ (8), prompts.json (8) and config.toml into `folder`.
+
+    Clips are 15 s, 16 kHz, mono, 16-bit WAV. The same call writes the same bytes every time.
+    """
+    import soundfile
+
+    folder = Path(folder)
+    metadata = []
+    for split, clips in demo_clips().items():
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        for number, (clip, text) in enumerate(clips, 1):
+            name = f"{split}/{_file_name(clip, number)}"
+            soundfile.write(folder / name, synth.render(clip), synth.SAMPLE_RATE, subtype="PCM_16")
+            metadata.append({"audio": name, "text": text})
+    _write_json(folder / "metadata.json", metadata)
+    _write_json(folder / "prompts.json", list(PROMPTS))
+    (folder / "config.toml").write_text(config.dumps(settings()), encoding="utf-8")
+
+
+def settings() -> config.Settings:
+    """The settings of the demo, with paths relative to its folder."""
+    return config.override(
+        config.Settings(),
+        [
+            'model.base="demo"',
+            'data.dir="."',
+            "lora.rank=16",
+            "lora.alpha=32",
+            "lora.dropout=0.0",
+            "train.learning_rate=3e-3",
+            "train.batch_size=4",
+            "train.gradient_accumulation_steps=1",
+            "train.epochs=6",
+            "train.save_steps=36",
+            "train.precision=fp32",
+            "evaluate.top_k=50",
+            "evaluate.temperature=0.8",
+        ],
+    )
+
+
+def demo_clips() -> dict[str, list[tuple[Clip, str]]]:
+    """The target's clips with their captions, by split."""
+    rng = np.random.default_rng(7)
+    clips = unseen_target_clips()
+    pools = {
+        "train": ([clip for clip in clips if clip.contour != VALID_CONTOUR], TRAIN_CLIPS),
+        "valid": ([clip for clip in clips if clip.contour == VALID_CONTOUR], VALID_CLIPS),
+    }
+    return {
+        split: [(pool[index], _caption(pool[index], rng)) for index in rng.permutation(len(pool))[:count]]
+        for split, (pool, count) in pools.items()
+    }
+
+
+def _caption(clip: Clip, rng: np.random.Generator) -> str:
+    words = STYLE_WORDS[TARGET]
+    return caption(clip, CAPTION_TEMPLATES[rng.integers(len(CAPTION_TEMPLATES))], words[rng.integers(len(words))])
+
+
+def _file_name(clip: Clip, number: int) -> str:
+    return f"{number:02d}-{clip.tempo.bpm}bpm-{clip.key.name.replace(' ', '-')}-{'ab'[clip.rhythm]}{clip.contour}.wav"
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
