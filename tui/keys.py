@@ -222,6 +222,11 @@ def markdown(places: Iterable[str] = PLACES) -> str:
     return "\n".join(lines)
 
 
+def ascii_text(text: str) -> str:
+    """Text with its full-width characters as their ASCII twins: for numbers and names."""
+    return "".join(map(ascii_twin, text))
+
+
 def ascii_twin(character: str) -> str:
     """The ASCII twin of a full-width character of an East Asian input method; any other comes back as it is."""
     if character == "。":

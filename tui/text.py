@@ -32,7 +32,7 @@ VERDICTS = {
     "ok": StateLook("✔", "ok", "success"),
     "info": StateLook("·", "info", "secondary"),
     "warn": StateLook("▲", "warn", "warning"),
-    "fail": StateLook("✘", "fail", "error"),
+    "bad": StateLook("✘", "bad", "error"),
     "block": StateLook("✘", "block", "error"),
 }
 NONE = "–"

@@ -86,7 +86,7 @@ class Recorder:
         self.event(
             "gpu", index=0, name="NVIDIA GeForce RTX 4090", util=round(util + jitter(-2, 2)),
             mem_used=int((used + jitter(-0.1, 0.1)) * GIB), mem_total=24 * GIB, temperature=round(61 + jitter(-1, 1)),
-            power=round(318 + jitter(-9, 9)), power_limit=450, clock_sm=2520, clock_mem=10251, fan=44, throttle="",
+            power=round(318 + jitter(-9, 9)), power_limit=450, clock_sm=2520, clock_mem=10251, fan=44, throttle=[],
             cpu=12.0, ram_used=9 * GIB, ram_total=64 * GIB, engine_rss=3 * GIB,
         )  # fmt: skip
 

@@ -55,6 +55,9 @@ class History:
         self.resumed: list[int] = []
         self.skipped = 0
         self.epoch = NAN
+        self.phase_seconds: dict[str, float] = {}
+        """Time spent in each phase that has ended, over all engines of the run."""
+        self._phase_began = 0.0
         self.progress: dict[str, dict[str, Any]] = {}
         self.progress_since: dict[str, tuple[float, float]] = {}
         self.gpu: dict[int, dict[str, Any]] = {}
@@ -279,6 +282,10 @@ class History:
             self.resumed.append(int(self._at))
 
     def _on_state(self, event: dict[str, Any]) -> None:
+        if self.phase:
+            spent = self.phase_seconds.get(self.phase, 0.0) + self._elapsed - self._phase_began
+            self.phase_seconds[self.phase] = spent
+        self._phase_began = self._elapsed
         self.phase = str(event.get("state") or "")
         self.phase_since = number(event.get("t"))
         self.error = str(event.get("error") or "")

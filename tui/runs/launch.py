@@ -56,8 +56,12 @@ def stop(run: RunDir) -> bool:
 
 
 def stop_after_validation(run: RunDir) -> bool:
-    """Ask the engine to validate at the end of its step, then to save and stop; False when none holds the run."""
-    return _signal(run, signal.SIGUSR2) and _signal(run, signal.SIGTERM)
+    """Have the engine validate at the end of its step, then save and stop; False when none holds the run."""
+    if not liveness.is_held(run):
+        return False
+    with open(run.engine_log, "ab") as log:
+        detached([sys.executable, "-m", "tui.runs.stop_after_validation", str(run.path.resolve())], log)
+    return True
 
 
 def kill(run: RunDir) -> bool:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -115,11 +115,10 @@ def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
 def _alone(file: IO[bytes]) -> bool:
     # Somebody who looks whether the queue runs holds the lock for a moment: that is no reason to give up.
     for _ in range(20):
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        except BlockingIOError:
-            time.sleep(0.05)
+        time.sleep(0.05)
     return False
 
 

@@ -10,7 +10,7 @@ from tui.runs.follow import Source
 from tui.text import VERDICTS, StateLook
 from tui.widgets.lines import Lines
 
-_ORDER = ("fail", "block", "warn", "info", "ok")
+_ORDER = ("bad", "warn", "info", "ok")
 _UNKNOWN = StateLook("·", "", "secondary")
 
 

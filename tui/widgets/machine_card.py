@@ -40,7 +40,7 @@ def _gpu(event: dict[str, Any], peak: float, narrow: bool, *, several: bool) -> 
         return _processor(event, peak)
     util, used, total = (number(event.get(name)) for name in ("util", "mem_used", "mem_total"))
     heat, power, limit = (number(event.get(name)) for name in ("temperature", "power", "power_limit"))
-    throttle = str(event.get("throttle") or "")
+    throttle = ", ".join(event.get("throttle") or ())
     util_text, heat_text = f"util {util:3.0f}%", f"{heat:.0f} °C" if heat == heat else ""
     watts = f"{power:.0f}/{limit:.0f} W" if limit == limit else f"{power:.0f} W" if power == power else ""
     mem_text = f"mem  {gib(used)}/{gib(total, 0)} GiB"

@@ -128,6 +128,9 @@ class Table(ScrollView, can_focus=True):
 
     def _content(self, row: Row) -> Content:
         parts: list[tuple[str, str] | str] = []
+        if len(row.cells) == 1:
+            # A heading goes over all columns.
+            return Content.assemble(row.cells[0])
         for column, width, cell in zip(self._columns, self._widths(), row.cells, strict=False):
             text, style = (cell, "") if isinstance(cell, str) else cell
             text = cut(text, width)

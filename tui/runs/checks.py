@@ -1,0 +1,59 @@
+"""The engine's checks of settings, in a process of their own so that neither panel nor person waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.contract import config
+from tui.runs.draft import Finding
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the engine found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    messages: dict[str, str] = field(default_factory=dict)
+    """Finding id -> its message."""
+    train_clips: int = 0
+    """0 when the data could not be read."""
+
+    def message(self, id: str) -> str:
+        return self.messages.get(id, "")
+
+
+async def run_checks(settings: config.Settings) -> Checked:
+    """Ask ``python -m engine check``. A process that fails is a finding; cancelling ends the process."""
+    with tempfile.TemporaryDirectory(prefix="mgl-tui-") as folder:
+        path = Path(folder) / "config.toml"
+        path.write_text(config.dumps(config.resolved(settings, Path.cwd())), encoding="utf-8")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "engine", "check", str(path), "--json",
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).resolve().parents[2],
+        )  # fmt: skip
+        try:
+            out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+    return _checked(out, err)
+
+
+def _checked(out: bytes, err: bytes) -> Checked:
+    try:
+        rows: list[dict[str, Any]] = json.loads(out)["findings"]
+    except (ValueError, KeyError, TypeError):
+        last = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
+        return Checked([Finding("warn", f"the checks could not be run: {last[0]}")])
+    return Checked(
+        [Finding(row["severity"], row["message"], row.get("fix", "")) for row in rows],
+        {row["id"]: row["message"] for row in rows},
+        next((int(row["count"]) for row in rows if row["id"] == "steps"), 0),
+    )

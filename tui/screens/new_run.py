@@ -1,0 +1,435 @@
+"""New run: a sheet of settings beside those of the run it starts from, what they mean, and what the checks say."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Input
+
+from engine.contract import config, rundir
+from engine.contract.errors import UserError
+from engine.contract.plan import Plan
+from engine.contract.rundir import RunDir
+from tui import keys
+from tui.runs import launch, queue
+from tui.runs.checks import Checked, run_checks
+from tui.runs.draft import (
+    PRESETS,
+    Draft,
+    Estimate,
+    Finding,
+    candidates,
+    estimate,
+    label,
+    measured_like,
+    own_findings,
+    preset_changes,
+    setting_names,
+)
+from tui.runs.follow import Followed
+from tui.runs.history import History
+from tui.screens.place import Place, RunsChanged
+from tui.screens.runs import value
+from tui.text import VERDICTS, cut, duration, gib
+from tui.widgets.field import Field
+from tui.widgets.lines import Lines
+from tui.widgets.table import Column, Row, Table
+
+NAME = "name"
+_WIDE = [Column("Setting", 15), Column("base", 14), Column("  new", 14), Column("", 0)]
+_NARROW = [Column("Setting", 14), Column("base", 8), Column("  new", 9), Column("", 0)]
+DEBOUNCE = 0.6
+
+
+class NewRunScreen(Place):
+    """The form of a run to be."""
+
+    place = "new_run"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("new_run"))
+
+    def __init__(self, base: Path | None, changes: dict[str, Any]) -> None:
+        super().__init__()
+        self._base_path = base
+        self._changes = changes
+        self._draft: Draft | None = None
+        self._checked: Checked | None = None
+        self._checking = False
+        self._then = ""
+        """What is to be done once the checks that run are through: start, enqueue, or nothing."""
+        self._history: History | None = None
+        self._history_of = ""
+
+    def body(self) -> ComposeResult:
+        with Container(id="new-run"):
+            with Container(id="sheet-card", classes="card"):
+                yield Table(_WIDE, id="sheet")
+            yield Lines([], id="means", classes="card")
+            yield Lines([], id="checks", classes="card")
+            yield Lines([], id="same", classes="card")
+        yield Field("", id="edit")
+
+    def on_mount(self) -> None:
+        settings, name = self.panel.settings, ""
+        if self._base_path is not None:
+            try:
+                settings, name = config.load(self._base_path / "config.toml"), self._base_path.name
+            except UserError as error:
+                self.notify(f"{error} The panel's own settings are taken instead.", severity="error")
+        self._draft = Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"))
+        if self._changes:
+            self._put(self._changes)
+        self.query_one("#sheet-card").border_title = f"New run · from {name or 'config.toml'}"
+        self._write()
+        table = self.query_one(Table)
+        table.focus()
+        table.go_to("lora.rank")
+        self._load_history()
+        self._check_soon()
+
+    @property
+    def draft(self) -> Draft:
+        assert self._draft is not None
+        return self._draft
+
+    # -- drawing
+
+    def _write(self) -> None:
+        wide = self.size.width >= 100
+        columns = list(_WIDE if wide else _NARROW)
+        columns[1] = columns[1]._replace(title=cut(self.draft.base_name or "default", columns[1].width))
+        table = self.query_one(Table)
+        table.show(self._rows(table.key, wide), columns)
+        self._write_hint()
+        self._write_means()
+        self._write_checks()
+        same = self.query_one("#same", Lines)
+        same.border_title, same.border_subtitle = "Same as", "y copies"
+        width = max(20, same.size.width)
+        command = self._command()
+        same.show([Content(command[i : i + width]) for i in range(0, len(command), width)])
+
+    def _rows(self, current: Any, wide: bool) -> list[Row]:
+        rows = [Row(NAME, ["name", "–", (self.draft.name, "$accent bold"), ""])]
+        changed = {change.name for change in self.draft.changes()}
+        for group, names in setting_names():
+            rows.append(Row(None, [(f"── {group} ".ljust(200, "─"), "$line")]))
+            rows += [self._row(name, name in changed, name == current, wide) for name in names]
+        return rows
+
+    def _row(self, name: str, changed: bool, current: bool, wide: bool) -> Row:
+        new = self.draft.value(name)
+        style = "$accent bold" if changed else "$foreground"
+        shown = value(new)
+        choices = candidates(name, new) if current else []
+        hint = " ".join(value(choice) for choice in _around(choices, new)) if choices else self._note(name)
+        marked = f"◂ {shown} ▸" if choices else f"  {shown}"
+        base = (value(self.draft.base_value(name)), "$quiet")
+        return Row(name, [label(name), base, (marked, style), (hint, "$quiet")])
+
+    def _note(self, name: str) -> str:
+        s = self.draft.settings
+        if name == "lora.alpha":
+            return f"{s.lora.alpha / s.lora.rank:.3g} × rank"
+        if name == "train.gradient_accumulation_steps":
+            return f"= {s.train.batch_size * s.train.gradient_accumulation_steps} clips/step"
+        return ""
+
+    def _write_hint(self) -> None:
+        name = self.query_one(Table).key
+        card = self.query_one("#sheet-card")
+        if name == NAME or name is None:
+            card.border_subtitle = "a name that is new"
+            return
+        info = config.fields()[name]
+        text = f"{info.description} {config.allowed(info)}"
+        card.border_subtitle = cut(text, max(20, card.size.width - 4)).replace("[", "\\[")
+
+    def _course(self) -> Plan | str:
+        clips = self._train_clips()
+        if not clips:
+            return "after the checks"
+        try:
+            return self.draft.course(clips)
+        except UserError as error:
+            return str(error)
+
+    def _train_clips(self) -> int:
+        if self._checked is not None and self._checked.train_clips:
+            return self._checked.train_clips
+        same_data = not any(change.name.startswith("data.") for change in self.draft.changes())
+        return int(self._history.start.get("train_clips") or 0) if same_data and self._history else 0
+
+    def _write_means(self) -> None:
+        draft, course = self.draft, self._course()
+        means = self.query_one("#means", Lines)
+        means.border_title = "What it means"
+        changed = draft.changes()
+        lines = [Content.assemble((f"{len(changed)} changed", "bold" if changed else "$quiet"))]
+        lines += [
+            Content.assemble(f"  {label(c.name)} ", (f"{value(c.old)} → ", "$quiet"), (value(c.new), "bold"))
+            for c in changed[:5]
+        ]
+        if len(changed) > 5:
+            lines.append(Content.styled(f"  and {len(changed) - 5} more", "$quiet"))
+        if isinstance(course, Plan):
+            lines.append(
+                Content(f"steps  {course.total_steps} ({self._train_clips()} clips / {course.effective_batch})")
+            )
+            lines.append(Content(f"       warm-up {course.warmup_steps}, validation every {course.validate_every}"))
+        else:
+            lines.append(Content.assemble("steps  ", (course, "$warning" if " " in course[6:] else "$quiet")))
+        source = measured_like(draft, self.panel.summaries)
+        found = estimate(draft, course if isinstance(course, Plan) else None, source, self._history)
+        means.show(lines + self._costs(found))
+
+    def _costs(self, found: Estimate) -> list[Content]:
+        guess = "a guess, " if found.guess else ""
+        if not found.source:
+            lines = [Content.assemble("time   ", ("nothing like it was measured here yet", "$quiet"))]
+        else:
+            train = f"~{duration(found.train_seconds)} train" if found.train_seconds == found.train_seconds else "–"
+            clips = f" + ~{duration(found.clip_seconds)} clips" if found.clip_seconds == found.clip_seconds else ""
+            lines = [Content(f"time   {train}{clips}"), Content.styled(f"       {guess}from {found.source}", "$quiet")]
+        memory = self._checked.message("gpu-memory") if self._checked else ""
+        if found.memory == found.memory and not found.guess:
+            lines.append(Content(f"memory {gib(found.memory)} GiB measured"))
+        elif memory:
+            lines.append(Content.assemble("memory ", memory, (" (a guess)" if "about" in memory else "", "$quiet")))
+        disk = self._checked.message("disk-space") if self._checked else ""
+        return lines + ([Content(f"disk   {disk}")] if disk else [])
+
+    def _write_checks(self) -> None:
+        card = self.query_one("#checks", Lines)
+        running = "" if not self._checking else " · running, then it starts" if self._then else " · running"
+        card.border_title = f"Checks{running}"
+        card.border_subtitle = "▲ warns · ✘ blocks · c again"
+        card.show([line for finding in self._findings() for line in _finding_lines(finding, max(20, card.size.width))])
+
+    def _findings(self) -> list[Finding]:
+        """The worst first."""
+        running = [s.name for s in self.panel.summaries if s.live]
+        found = own_findings(self.draft, self.panel.runs_dir, running)
+        course = self._course()
+        if isinstance(course, str) and self._train_clips():
+            found.append(Finding("block", course))
+        if self._checked is not None:
+            found += [f for f in self._checked.findings if f.message not in {own.message for own in found}]
+        order = ["block", "warn", "info", "ok"]
+        return sorted(found, key=lambda f: order.index(f.severity) if f.severity in order else 2)
+
+    @on(RunsChanged)
+    def _runs_changed(self) -> None:
+        self._load_history()
+        self._write_means()
+        self._write_checks()
+
+    @on(Table.Moved)
+    def _moved(self) -> None:
+        if self._draft is not None:
+            self._write()
+
+    def _command(self) -> str:
+        return self.draft.command(self._base_path / "config.toml" if self._base_path else None)
+
+    # -- what was measured
+
+    def _load_history(self) -> None:
+        source = measured_like(self.draft, self.panel.summaries)
+        if source is None or source.name == self._history_of:
+            return
+        self._history_of = source.name
+        followed = Followed(RunDir(source.path))
+
+        def load() -> None:
+            followed.load()
+            self.app.call_from_thread(self._have_history, followed.history)
+
+        self.run_worker(load, thread=True, group="history", exclusive=True)
+
+    def _have_history(self, history: History) -> None:
+        self._history = history
+        self._write_means()
+
+    # -- the checks
+
+    def _check_soon(self) -> None:
+        """Check these settings in a process of its own, once they have been left alone for a moment."""
+        self._checking = True
+        self._write_checks()
+        self.run_worker(self._check(), group="check", exclusive=True)
+
+    async def _check(self) -> None:
+        import asyncio
+
+        await asyncio.sleep(DEBOUNCE)
+        self._checked = await run_checks(self.draft.settings)
+        self._checking = False
+        self._write()
+        then, self._then = self._then, ""
+        if then:
+            self._finish(then)
+
+    # -- editing
+
+    def _put(self, changes: dict[str, Any]) -> bool:
+        try:
+            self.draft.put(changes)
+        except UserError as error:
+            self.notify(str(error), severity="error")
+            return False
+        return True
+
+    def _changed(self) -> None:
+        self._then = ""
+        self._write()
+        self._check_soon()
+
+    def _current(self) -> str:
+        return str(self.query_one(Table).key or NAME)
+
+    def action_step(self, direction: int) -> None:
+        name = self._current()
+        if name == NAME:
+            return
+        before = self.draft.value(name)
+        try:
+            self.draft.step(name, direction)
+        except UserError as error:
+            self.notify(str(error), severity="error")
+        if self.draft.value(name) != before:
+            self._changed()
+
+    def action_edit(self) -> None:
+        name = self._current()
+        field = self.query_one("#edit", Field)
+        if name == NAME:
+            field.open(self.draft.name)
+            return
+        new = self.draft.value(name)
+        field.open(", ".join(new) if isinstance(new, list) else value(new) if isinstance(new, bool) else str(new))
+
+    @on(Input.Submitted, "#edit")
+    def _typed(self, event: Input.Submitted) -> None:
+        text, name = keys.ascii_text(event.value), self._current()
+        if event.input.has_class("-find"):
+            self._find(event.value)
+            return
+        try:
+            if name == NAME:
+                self.draft.name = rundir.checked_name(text.strip())
+            else:
+                self.draft.type_in(name, text)
+        except UserError as error:
+            self.notify(str(error), severity="error")
+            return
+        self._close_field()
+        self._changed()
+
+    @on(Field.Left)
+    def _close_field(self) -> None:
+        field = self.query_one("#edit", Field)
+        field.remove_class("-find")
+        field.close()
+        self.query_one(Table).focus()
+
+    def action_base_value(self) -> None:
+        name = self._current()
+        if name != NAME and self._put({name: self.draft.base_value(name)}):
+            self._changed()
+
+    def action_all_base(self) -> None:
+        self.draft.settings = self.draft.base
+        self._changed()
+
+    def action_find(self) -> None:
+        field = self.query_one("#edit", Field)
+        field.add_class("-find")
+        field.open()
+
+    def _find(self, text: str) -> None:
+        words = text.lower().split()
+        names = [name for _, names in setting_names() for name in names]
+        found = [n for n in names if all(word in f"{n} {label(n)}".lower() for word in words)]
+        self._close_field()
+        if found:
+            self.query_one(Table).go_to(found[0])
+        else:
+            self.notify(f"No setting is called “{text}”.")
+
+    def action_preset(self) -> None:
+        from tui.screens.dialogs import Choice, Menu
+
+        def take(key: str | None) -> None:
+            if key is not None and self._put(preset_changes(key, self.draft.settings)):
+                self._changed()
+
+        choices = [Choice(key, preset.name, preset.why) for key, preset in PRESETS.items()]
+        self.panel.push_screen(Menu("Preset", choices), take)
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self._command())
+        self.notify("Copied, if the terminal allows it; the line stands under Same as.")
+
+    def action_check(self) -> None:
+        self._check_soon()
+
+    # -- starting
+
+    def action_start(self) -> None:
+        self._when_checked("start")
+
+    def action_enqueue(self) -> None:
+        self._when_checked("enqueue")
+
+    def _when_checked(self, then: str) -> None:
+        if self._checking:
+            self._then = then
+            self._write_checks()
+        else:
+            self._finish(then)
+
+    def _finish(self, then: str) -> None:
+        blocks = [finding for finding in self._findings() if finding.severity == "block"]
+        if blocks:
+            self.notify(f"{blocks[0].message} {blocks[0].fix}".strip(), severity="error", title="It cannot start")
+            return
+        try:
+            run = rundir.create(self.panel.runs_dir, self.draft.name, self.draft.settings)
+            if then == "enqueue":
+                place = queue.add(run)
+                self.notify(f"{run.name} waits at place {place}; it starts without the panel.")
+            else:
+                launch.start(run)
+                self.notify(f"{run.name} starts; the panel can be left.")
+        except UserError as error:
+            self.notify(str(error), severity="error")
+            return
+        self.panel.read_runs()
+        self.panel.show_run(run.path)
+        self.dismiss()
+        self.panel.action_go("runs" if then == "enqueue" else "monitor")
+
+
+def _around(choices: list[Any], new: Any, count: int = 5) -> list[Any]:
+    """The choices about the present one."""
+    at = choices.index(new)
+    first = max(0, min(at - count // 2, len(choices) - count))
+    return choices[first : first + count]
+
+
+def _finding_lines(finding: Finding, width: int) -> list[Content]:
+    look = VERDICTS.get(finding.severity, VERDICTS["info"])
+    wrong = finding.severity in ("block", "warn")
+    text = textwrap.wrap(finding.message, width - 2) if wrong else [cut(finding.message, width - 2)]
+    lines = [Content.assemble((f"{look.glyph} ", f"${look.color} bold"), text[0])]
+    lines += [Content(f"  {line}") for line in text[1:]]
+    if wrong and finding.fix:
+        lines += [Content.styled(f"  {line}", "$quiet") for line in textwrap.wrap(finding.fix, width - 2)]
+    return lines
