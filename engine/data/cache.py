@@ -54,7 +54,7 @@ class Digests:
 
     def of_file(self, path: Path) -> str:
         """Digest of a file's content. Raises OSError when it cannot be read."""
-        return self._remembered(str(path), path, lambda: _file_digest(path))
+        return self._remembered(str(path), path, lambda: file_digest(path))
 
     def of_tensors(self, path: Path, prefix: str) -> str:
         """Digest of the tensors of a .safetensors file whose names begin with ``prefix``."""
@@ -79,7 +79,8 @@ class Digests:
         return known[2]
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

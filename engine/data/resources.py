@@ -1,0 +1,154 @@
+"""What a run needs of the machine: the model, memory, disk, packages that fit each other. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from engine.contract import config
+from engine.contract.errors import UserError
+from engine.contract.plan import Plan
+from engine.data.findings import Finding
+from engine.model import locate
+
+SMALL_DECODER = {
+    "hidden_size": 1024, "ffn_dim": 4096, "num_hidden_layers": 24, "num_codebooks": 4, "vocab_size": 2048,
+    "num_attention_heads": 16,
+}  # fmt: skip
+"""musicgen-small's decoder, reckoned with while the model is not here yet."""
+FRAME_RATE = 50
+CUDA_CONTEXT = 0.6e9
+GIGA = 1e9
+
+
+def model_folder(base: str) -> Path | None:
+    """Folder of the base model if it is on this machine. Raises UserError for a folder that is none."""
+    if base != "demo" and not Path(base).is_dir() and locate.is_hub_name(base):
+        found = locate.cached(base)
+        return locate.checked_folder(found) if found else None
+    return locate.resolve_base(base)
+
+
+def model_finding(base: str) -> Finding:
+    try:
+        folder = model_folder(base)
+    except UserError as error:
+        return Finding("model-missing", "block", 1, [base], str(error), "Set model.base to a model that is there.")
+    if folder:
+        return Finding("model-missing", "ok", 0, [], f"the base model is in {folder}")
+    command = f"hf download {base}"
+    if locate.offline():
+        message = f"{base} is not in the local cache, and HF_HUB_OFFLINE is set"
+        return Finding("model-missing", "block", 1, [base], message, f"Unset it, or run `{command}` with a network.")
+    message = f"{base} is not in the local cache; the run will fetch it first (2.4 GB for small)"
+    return Finding("model-missing", "warn", 1, [base], message, f"Run `{command}` beforehand.")
+
+
+def decoder_config(base: str) -> dict[str, Any]:
+    """The decoder's sizes, of musicgen-small while the model is not here."""
+    try:
+        folder = model_folder(base)
+        if folder is None:
+            return SMALL_DECODER
+        return {**SMALL_DECODER, **json.loads((folder / "config.json").read_text())["decoder"]}
+    except (UserError, OSError, ValueError, KeyError):
+        return SMALL_DECODER
+
+
+def lora_parameters(decoder: dict[str, Any], lora: config.Lora) -> int:
+    """Trainable parameters of the adapters."""
+    width, inner = decoder["hidden_size"], decoder["ffn_dim"]
+    # Self and cross attention each have one of the four square matrices.
+    sizes = {name: 2 * 2 * width for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
+    sizes |= {"fc1": width + inner, "fc2": width + inner}
+    return decoder["num_hidden_layers"] * lora.rank * sum(sizes.get(name, 0) for name in set(lora.target_modules))
+
+
+def gpu_bytes(decoder: dict[str, Any], settings: config.Settings, micro: int, frames: int) -> float:
+    """Estimate of the GPU memory that training takes with ``micro`` clips of ``frames`` at once."""
+    width, inner, layers = decoder["hidden_size"], decoder["ffn_dim"], decoder["num_hidden_layers"]
+    half = 2 if settings.train.precision != "fp32" else 4
+    weights = layers * (8 * width**2 + 2 * width * inner) * half
+    embeddings = decoder["num_codebooks"] * decoder["vocab_size"] * width * (4 + half)
+    # Weights, gradients and Adam's two moments in fp32.
+    adapters = lora_parameters(decoder, settings.lora) * 16
+    # Kept for backward, a position: norms and residuals in fp32, inputs of the matrices and of their adapters in half.
+    kept = width * (6 * 4 + 16 * half) + inner * 4 * half
+    activations = frames * kept * (2 if settings.train.gradient_checkpointing else layers)
+    logits = decoder["num_codebooks"] * frames * decoder["vocab_size"] * (half + 8)
+    return CUDA_CONTEXT + weights + embeddings + adapters + micro * (activations + logits)
+
+
+def gpu_finding(settings: config.Settings) -> Finding:
+    total = _gpu_total()
+    if total is None:
+        message = "no NVIDIA GPU here: training runs on the CPU, in fp32"
+        return Finding("gpu-memory", "info", 0, [], message, "Use a machine with a GPU for models of full size.")
+    decoder, frames = decoder_config(settings.model.base), round(settings.data.duration * FRAME_RATE)
+    train = settings.train
+    micro = 1 if train.micro_batch == "auto" else train.micro_batch
+    need = gpu_bytes(decoder, settings, micro, frames)
+    message = f"about {need / GIGA:.1f} GB of {total / GIGA:.1f} GB GPU memory with {micro} clip(s) at once"
+    if need < total:
+        return Finding("gpu-memory", "ok", 0, [], message)
+    fix = "Set train.gradient_checkpointing = true, train.micro_batch = 1, or a smaller base model."
+    return Finding("gpu-memory", "warn", 1, [], message, fix)
+
+
+def _gpu_total() -> int | None:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total)
+    except Exception:
+        # No driver, no card, or a driver without NVML: there is no GPU to speak of.
+        return None
+
+
+def disk_finding(settings: config.Settings, plan: Plan | None, prompts: int) -> Finding:
+    """Disk the run will take: checkpoints with Adam's moments, best and final, and the clips."""
+    adapter = lora_parameters(decoder_config(settings.model.base), settings.lora) * 4
+    kept = min(settings.train.keep_checkpoints, plan.checkpoints + 1 if plan else 1) + 1
+    clips = 3 * prompts * settings.evaluate.repeats * settings.evaluate.duration * 32000 * 2
+    need = adapter * (3 * kept + 2) + clips
+    folder = Path(settings.runs.dir).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    message = f"the run takes about {need / GIGA:.2f} GB; {free / GIGA:.1f} GB are free on {folder}"
+    if free > need * 1.1:
+        return Finding("disk-space", "ok", 0, [], message)
+    fix = "Free space, lower train.keep_checkpoints, or set runs.dir to another disk."
+    return Finding("disk-space", "block" if free < need else "warn", 1, [str(folder)], message, fix)
+
+
+def torchaudio_finding() -> Finding:
+    """Whether torch and torchaudio were built for each other: if not, `import transformers` dies with them."""
+    try:
+        torch, torchaudio = metadata.version("torch"), metadata.version("torchaudio")
+    except metadata.PackageNotFoundError as error:
+        message = f"{error.name} is not installed"
+        return Finding("torchaudio-mismatch", "block", 1, [], message, "Run `pip install torch torchaudio`.")
+    pair = f"torch {torch}, torchaudio {torchaudio}"
+    problem = mismatch(torch, torchaudio)
+    if not problem:
+        return Finding("torchaudio-mismatch", "ok", 0, [], pair)
+    fix = "Run `pip install 'torch<2.15' torchaudio`, both from the same index."
+    return Finding("torchaudio-mismatch", "block", 1, [pair], f"{pair}: {problem}", fix)
+
+
+def mismatch(torch: str, torchaudio: str) -> str:
+    """Why two versions cannot be imported together, or ""."""
+    builds = [version.partition("+")[2] for version in (torch, torchaudio)]
+    if "cpu" in builds and builds[0] != builds[1]:
+        return "one is a CPU-only build and the other is not"
+    numbers = [tuple(int(part) for part in version.split("+")[0].split(".")[:2]) for version in (torch, torchaudio)]
+    if numbers[1] <= (2, 11) and numbers[0] >= (2, 15):
+        return "torchaudio 2.11 refuses the CUDA version that torch from 2.15 on is built for"
+    if numbers[0] < (2, 11) and numbers[0] != numbers[1]:
+        return "the minor versions differ"
+    return ""

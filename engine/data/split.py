@@ -1,0 +1,104 @@
+"""Which clips are pieces of one track, and a split that keeps tracks together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from engine.contract.errors import UserError
+from engine.contract.rundir import write_atomically
+from engine.data.metadata import Clip
+
+VALID_SHARE = 0.1
+_SEPARATORS = re.compile(r"[_\-. ]+")
+_PIECE = re.compile(r"(part|pt|seg|segment|chunk|clip|slice|section|split)(\d*)", re.IGNORECASE)
+_TEMPO = re.compile(r"(\d+bpm|bpm\d+|\d+k?hz)", re.IGNORECASE)
+
+
+def track_names(names: list[str]) -> list[str]:
+    """The track each file name is a piece of, as far as names tell; a file that is no piece is itself.
+
+    ``beat_beat33_01_0000`` and ``beat_beat33_02_0004`` are pieces of ``beat_beat33``, ``a_part2`` is one of ``a``;
+    ``clip_001`` and ``clip_002`` are only numbered.
+    """
+    guesses = [_track(Path(name).stem) for name in names]
+    sizes = Counter(guesses)
+    # What half of a data set shares is the name of the data set, not of a track.
+    most = max(10, len(names) // 2)
+    return [guess if guess and sizes[guess] <= most else name for guess, name in zip(guesses, names, strict=True)]
+
+
+def _track(stem: str) -> str:
+    tokens = [token for token in _SEPARATORS.split(stem) if token]
+    head = list(tokens)
+    numbers: list[str] = []
+    while len(head) > 1 and head[-1].isdigit():
+        numbers.insert(0, head.pop())
+    if not numbers:
+        piece = _PIECE.fullmatch(tokens[-1]) if len(tokens) > 1 else None
+        return "_".join(tokens[:-1]) if piece and piece[2] else ""
+    if len(head) > 1 and _PIECE.fullmatch(head[-1]):
+        return "_".join(head[:-1])
+    if any(any(map(str.isdigit, token)) for token in head if not _TEMPO.fullmatch(token)):
+        return "_".join(head)
+    return "_".join([*head, numbers[0]]) if len(numbers) > 1 else ""
+
+
+def groups(clips: list[Clip], pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """A group number per clip: clips of one track by name, or joined by a pair that shares audio, have the same."""
+    parent = list(range(len(clips)))
+
+    def root(n: int) -> int:
+        while parent[n] != n:
+            parent[n] = parent[parent[n]]
+            n = parent[n]
+        return n
+
+    first: dict[str, int] = {}
+    for number, track in enumerate(track_names([clip.name for clip in clips])):
+        parent[root(number)] = root(first.setdefault(track, number))
+    for a, b in pairs:
+        parent[root(a)] = root(b)
+    return [root(number) for number in range(len(clips))]
+
+
+def split_by_track(clips: list[Clip], pairs: Iterable[tuple[int, int]], seed: int = 0) -> list[str]:
+    """ "train" or "valid" per clip, about VALID_SHARE valid, no track on both sides. Raises UserError for one track."""
+    members = defaultdict(list)
+    for number, root in enumerate(groups(clips, pairs)):
+        members[root].append(number)
+    if len(members) < 2:
+        raise UserError("All clips are of one track, so no split can keep it on one side; add clips of another track.")
+    wanted = max(1, round(len(clips) * VALID_SHARE))
+    order = [list(members.values())[index] for index in np.random.default_rng(seed).permutation(len(members))]
+    splits = ["train"] * len(clips)
+    taken = 0
+    # A track so long that it would take much more than its share stays in train, unless there is no other.
+    for group in [group for group in order if len(group) <= wanted] or [min(order, key=len)]:
+        if taken < wanted:
+            taken += len(group)
+            for number in group:
+                splits[number] = "valid"
+    return splits
+
+
+def write_split(clips: list[Clip], splits: list[str], folder: Path) -> Path:
+    """Write a metadata file with a `split` beside each clip into the data folder; never over an existing file."""
+    number = 1
+    while (file := folder / f"metadata_by_track{'' if number == 1 else f'_{number}'}.json").exists():
+        number += 1
+    entries = []
+    for clip, split in zip(clips, splits, strict=True):
+        inside = clip.audio.is_relative_to(folder.resolve())
+        name = str(clip.audio.relative_to(folder.resolve())) if inside else str(clip.audio)
+        entries.append({"audio": name, "text": clip.text, "split": split})
+    try:
+        write_atomically(file, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror}); make the data folder writable.") from None
+    return file
