@@ -155,6 +155,8 @@ ACTIONS: list[Action] = [
     Action("compare", "b", "switch(1)", "ab switch", "Switch to the next run's clip.", 4),
     Action("compare", "up", "prompt(-1)", "", "Go to the previous prompt."),
     Action("compare", "down", "prompt(1)", "↑↓ prompt", "Go to the next prompt.", 5),
+    Action("compare", "pagedown", "page(1)", "", "Scroll the settings on."),
+    Action("compare", "pageup", "page(-1)", "", "Scroll the settings back."),
     Action("compare", "m", "model", "model", "Compare the best or the final models of the runs.", 5),
     Action("compare", "e", "export", "export", "Export the comparison as markdown.", 6),
     Action("compare", "r", "sound", "", "Sound: which way it takes, a chirp to prove it, how to get it."),
@@ -163,9 +165,11 @@ ACTIONS: list[Action] = [
     Action("next", "down", "choose(1)", "↑↓ choose", "Go to the next advice.", 2),
     Action("next", "enter", "take", "open as new run", "Open the advice as a new run, ready to be looked over.", 2),
     Action("next", "w", "why", "why", "Show or hide the evidence of every rule.", 3),
-    Action("next", "e", "export", "export", "Export the advice as markdown.", 5),
+    Action("next", "e", "export", "export", "Export the notes as markdown.", 5),
     # Export
     Action("export", "enter", "write", "write", "Write the files.", 2),
+    Action("export", "c", "tick('csv')", "", "Write the scores as CSV as well, or not."),
+    Action("export", "j", "tick('json')", "", "Write everything as JSON as well, or not."),
     Action("export", "y", "copy", "copy path", "Copy the path of the notes.", 3),
 ]
 

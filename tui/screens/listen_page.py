@@ -106,7 +106,7 @@ class ListenPage(Place):
         table.go_to(session.trial.id)
         card = self.query_one("#prompts-card")
         card.border_title = f"Prompts · {session.state.listener}"
-        names = "names shown" if session.names_visible else "names hidden until all is judged"
+        names = "names shown" if session.names_visible else "names hidden"
         card.border_subtitle = f"{session.done} of {session.total} judged · {names}"
 
     def _write_prompt(self, session: Session) -> None:

@@ -35,12 +35,12 @@ def tag_lines(tags: Sequence[str], given: Sequence[str], width: int, *, choosing
     lines: list[list[Content]] = [[]]
     room = width
     for cell in cells:
-        if lines[-1] and cell.cell_length + 3 > room:
+        if lines[-1] and cell.cell_length > room:
             lines.append([])
             room = width
         lines[-1].append(cell)
-        room -= cell.cell_length + 3
-    return [Content("   ").join(line) for line in lines]
+        room -= cell.cell_length + 1
+    return [Content(" ").join(line) for line in lines]
 
 
 def _tag(tag: str, letter: str | None, given: bool, choosing: bool) -> Content:
@@ -50,7 +50,8 @@ def _tag(tag: str, letter: str | None, given: bool, choosing: bool) -> Content:
         text = text.stylize("$accent bold underline" if choosing else "underline", at, at + 1)
     elif letter is not None:
         text = Content.assemble((f"{letter}:", "$accent bold underline" if choosing else "$quiet"), text)
-    return Content.assemble(text, (" ✔", "$success bold")) if given else text
+    # The mark has its place beforehand: no tag moves when another one is given.
+    return Content.assemble(text, ("✔", "$success bold") if given else " ")
 
 
 def grid_lines(session: Session, width: int) -> list[Content]:

@@ -1,0 +1,154 @@
+"""Several runs beside one another: settings that differ, valid losses, listening results, clips of the same prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract import config, events
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from tui.review import loudness, statistics
+from tui.review.evaluation import Clip
+from tui.review.results import Results, load_results
+from tui.runs.history import History
+
+OF_THE_PANEL = ("panel", "audio", "runs", "review")
+"""Sections that say nothing about a run's training."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the runs."""
+
+    path: Path
+    settings: dict[str, Any]
+    """Dotted name -> value; {} for a folder of clips of another script."""
+    history: History
+    results: Results | None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class SamePrompt:
+    """The clips that several runs made for one prompt."""
+
+    text: str
+    clips: tuple[Clip | None, ...]
+    """In the order of the runs; None where a run lacks the prompt, the model or the file."""
+    gains: tuple[float, ...]
+    """dB that bring them to one level."""
+
+
+def load_side(path: Path) -> Side:
+    """Read a run folder; what it lacks is empty."""
+    run = RunDir(path)
+    try:
+        settings = config.values(run.settings()) if run.config.is_file() else {}
+    except UserError:
+        settings = {}
+    try:
+        results = load_results(path)
+    except UserError:
+        results = None
+    history = History()
+    history.add(events.read(run.events))
+    return Side(path, settings, history, results)
+
+
+def settings_rows(sides: Sequence[Side], *, every: bool = False) -> tuple[list[tuple[str, list[Any]]], int]:
+    """(name, value of each run) for the settings that differ, or for every one; and how many are equal."""
+    names = list(dict.fromkeys(n for side in sides for n in side.settings if n.split(".")[0] not in OF_THE_PANEL))
+    rows = [(name, [side.settings.get(name) for side in sides]) for name in names]
+    differing = [row for row in rows if any(value != row[1][0] for value in row[1])]
+    return (rows if every else differing), len(rows) - len(differing)
+
+
+def listening_rows(sides: Sequence[Side]) -> list[tuple[str, list[str]]]:
+    """What listeners said of each run: means by model, best over base, the tags that the trained model got most."""
+    rows: list[tuple[str, list[str]]] = []
+    models = list(dict.fromkeys(m for side in sides if side.results for m in side.results.models))
+    for model in models:
+        means = [side.results.means().get(model) if side.results else None for side in sides]
+        if any(mean is not None for mean in means):
+            rows.append((f"mean {model}", ["–" if mean is None else f"{mean:.1f}" for mean in means]))
+    if rows:
+        rows.append(("best over base", [_against_base(side.results) for side in sides]))
+        rows.append(("tags of best", [_tags(side.results) for side in sides]))
+        rows.append(("listeners", [_listeners(side.results) for side in sides]))
+    return rows
+
+
+def _against_base(results: Results | None) -> str:
+    if results is None or not {"best", "base"} <= set(results.models):
+        return "–"
+    pair = results.pair("best", "base")
+    if pair.trials == 0:
+        return "–"
+    return f"{pair.wins}-{pair.ties}-{pair.losses} {statistics.p_text(pair.p)}"
+
+
+def _tags(results: Results | None) -> str:
+    counts = {tag: models.get("best", 0) for tag, models in results.tags().items()} if results else {}
+    most = sorted((tag for tag in counts if counts[tag]), key=lambda tag: -counts[tag])[:3]
+    return ", ".join(f"{tag} {counts[tag]}" for tag in most) or "–"
+
+
+def _listeners(results: Results | None) -> str:
+    if results is None or not results.sessions:
+        return "–"
+    early = any(s.revealed and s.revealed.get("early") for s in results.sessions)
+    return ", ".join(s.listener for s in results.sessions) + (" (not blind)" if early else "")
+
+
+def prompts(sides: Sequence[Side]) -> list[str]:
+    """Prompts of the first run that has clips, in their order; those that others share come with them."""
+    found = next((side.results for side in sides if side.results), None)
+    return list(dict.fromkeys(item.text for item in found.evaluation.items)) if found else []
+
+
+def same_prompt(sides: Sequence[Side], text: str, model: str) -> SamePrompt:
+    """The clips of one model for one prompt, level-matched among the runs. May measure files, so may take a second."""
+    clips: list[Clip | None] = []
+    levels: dict[str, float | None] = {}
+    for at, side in enumerate(sides):
+        items = side.results.evaluation.items if side.results else ()
+        item = next((item for item in items if item.text == text), None)
+        clip = item.clips.get(model) if item else None
+        clips.append(clip if clip and clip.path else None)
+        if item is not None and clip is not None and clip.path:
+            levels[str(at)] = loudness.loudness_of(item).get(model)
+    gains = loudness.gains(levels)
+    return SamePrompt(text, tuple(clips), tuple(gains.get(str(at), 0.0) for at in range(len(sides))))
+
+
+def markdown(sides: Sequence[Side]) -> str:
+    """The comparison as tables."""
+    rows, equal = settings_rows(sides)
+    head = [side.name for side in sides]
+    lines = [f"# {' · '.join(head)}", "", "## Valid loss", ""]
+    losses = [
+        ("base", [_loss(side.history.base_valid) for side in sides]),
+        ("best", [_loss(side.history.best_valid) for side in sides]),
+        ("last", [_loss(side.history.valid[-1].loss) if side.history.valid else "–" for side in sides]),
+    ]
+    lines += [*_table("valid loss", head, losses), "", "## Settings that differ", ""]
+    lines += _table("setting", head, [(name, [json.dumps(value) for value in values]) for name, values in rows])
+    lines += ["", f"{equal} settings are equal.", "", "## Listening", ""]
+    heard = listening_rows(sides)
+    return "\n".join([*lines, *(_table("", head, heard) if heard else ["Nothing has been judged yet."]), ""])
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3f}" if value == value else "–"
+
+
+def _table(first: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    body = [f"| {name} | {' | '.join(values)} |" for name, values in rows]
+    return [f"| {first} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|", *body]

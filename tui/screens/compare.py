@@ -1,0 +1,321 @@
+"""Compare: marked runs beside one another, and the same prompt by ear."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+
+from engine.contract.errors import UserError
+from engine.contract.rundir import write_atomically
+from tui import keys
+from tui.review.results import Results
+from tui.review.side_by_side import (
+    SamePrompt,
+    Side,
+    listening_rows,
+    load_side,
+    markdown,
+    prompts,
+    same_prompt,
+    settings_rows,
+)  # fmt: skip
+from tui.screens.place import Place, RunsChanged
+from tui.screens.sound import PlayerNews, SoundScreen
+from tui.text import cut, fit, short
+from tui.widgets.lines import Lines
+from tui.widgets.overlay_chart import LOOKS, OverlayChart
+
+MOST_RUNS = len(LOOKS)
+MODELS = ("best", "final", "base")
+
+
+class CompareScreen(Place):
+    """Two to six runs."""
+
+    place = "compare"
+    CSS_PATH = "../styles/compare.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("compare"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._paths: list[Path] = []
+        self._sides: list[Side] = []
+        self._every = False
+        self._prompt = 0
+        self._model = "best"
+        self._clips: SamePrompt | None = None
+        self._run = 0
+
+    def body(self) -> ComposeResult:
+        yield OverlayChart(id="overlay")
+        with Container(id="compare-below"):
+            with VerticalScroll(id="differ-card", classes="card"):
+                yield Lines(id="differ")
+            with Container(id="heard-card", classes="card"):
+                yield Lines(id="heard")
+                yield Lines(id="same-prompt")
+
+    def on_mount(self) -> None:
+        self.query_one("#differ-card", VerticalScroll).can_focus = False
+        self._read()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        self._read(again=True)
+
+    def on_screen_suspend(self, event: events.ScreenSuspend) -> None:
+        if self.app.current_mode != "compare" and self._clips is not None:
+            self.panel.player.pause()
+            self._clips = None
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._write()
+
+    # -- which runs
+
+    @on(RunsChanged)
+    def _runs_changed(self) -> None:
+        self._read()
+
+    def _chosen(self) -> list[Path]:
+        """The marked runs; without two of them, the one that is shown (or the newest) and the one before it."""
+        marked = [path for path in self.panel.marked if path.is_dir()]
+        if len(marked) >= 2:
+            return marked[:MOST_RUNS]
+        newest = [s.path for s in sorted(self.panel.summaries, key=lambda s: -s.started)]
+        last = marked[0] if marked else self.panel.shown_path or (newest[0] if newest else None)
+        if last is None:
+            return []
+        later = newest.index(last) + 1 if last in newest else 0
+        return [*newest[later : later + 1], last]
+
+    def _read(self, again: bool = False) -> None:
+        paths = self._chosen()
+        if paths != self._paths or again:
+            self._paths = paths
+            self.run_worker(partial(self._load, paths), group="sides", exclusive=True, thread=True)
+        elif not paths:
+            self._write()
+
+    def _load(self, paths: list[Path]) -> None:
+        sides = [load_side(path) for path in paths]
+        self.app.call_from_thread(self._have, sides)
+
+    def _have(self, sides: list[Side]) -> None:
+        self._sides, self._clips, self._run = sides, None, 0
+        self._prompt = min(self._prompt, max(0, len(prompts(sides)) - 1))
+        self._write()
+
+    # -- drawing
+
+    def _write(self) -> None:
+        if not self.is_mounted:
+            return
+        self.query_one(OverlayChart).show_runs([(side.name, side.history) for side in self._sides])
+        self._write_settings()
+        self._write_heard()
+        self._write_prompt()
+
+    def _columns(self, width: int) -> tuple[int, int]:
+        """Width of the first column and of one run's."""
+        first = min(28, width // 3)
+        return first, max(6, (width - first) // max(1, len(self._sides)) - 1)
+
+    def _row(self, name: str, values: list[str], width: int, style: str = "") -> Content:
+        first, each = self._columns(width)
+        cells = " ".join(fit(value, each) for value in values)
+        return Content.assemble((fit(name, first), "$quiet"), (cells, style))
+
+    def _head(self, width: int) -> Content:
+        first, each = self._columns(width)
+        parts: list[tuple[str, str] | str] = [" " * first]
+        for (color, mark), side in zip(LOOKS, self._sides, strict=False):
+            parts += [(f"{mark} ", f"${color}"), (fit(side.name, each - 2), "bold"), " "]
+        return Content.assemble(*parts)
+
+    def _write_settings(self) -> None:
+        card, lines = self.query_one("#differ-card"), self.query_one("#differ", Lines)
+        if not self._sides:
+            card.border_title = "Settings"
+            lines.show(
+                [Content.styled("No run yet. R goes to the runs; space marks some of them for Compare.", "$quiet")]
+            )
+            return
+        rows, equal = settings_rows(self._sides, every=self._every)
+        card.border_title = "Settings" if self._every else "Settings that differ"
+        card.border_subtitle = f"{equal} equal · = {'hides' if self._every else 'shows'} them"
+        width = self._card_width
+        shown = [self._row(name, [_value(v) for v in values], width) for name, values in rows]
+        if len(self._sides) < 2:
+            shown.append(Content.styled("One run only: space in Runs marks others for Compare.", "$quiet"))
+        elif not rows:
+            shown.append(Content.styled("None: these runs were made with the same settings.", "$quiet"))
+        lines.show([self._head(width), *shown])
+
+    @property
+    def _card_width(self) -> int:
+        width = self.size.width
+        return (width if width < 100 else width // 2) - 5
+
+    def _write_heard(self) -> None:
+        card, lines = self.query_one("#heard-card"), self.query_one("#heard", Lines)
+        card.border_title = "Listening"
+        rows = listening_rows(self._sides)
+        width = self._card_width
+        if not rows:
+            lines.show([Content.styled("Nothing has been judged yet; L listens to the run that is shown.", "$quiet")])
+            return
+        found: list[Results] = [side.results for side in self._sides if side.results]
+        count = max((results.evaluation.prompts for results in found), default=0)
+        card.border_title = f"Listening · {count} prompts"
+        lines.show([self._head(width), *(self._row(name, values, width) for name, values in rows)])
+
+    def _write_prompt(self) -> None:
+        lines = self.query_one("#same-prompt", Lines)
+        texts = prompts(self._sides)
+        card = self.query_one("#heard-card")
+        if not texts:
+            card.border_subtitle = ""
+            lines.show([])
+            return
+        width = self._card_width
+        status = self.panel.player.status if self._clips else None
+        playing = bool(status and status.playing)
+        text = f"prompt {self._prompt + 1} of {len(texts)} · {texts[self._prompt]}"
+        parts: list[tuple[str, str] | str] = [(f"{self._model}  ", "$quiet")]
+        for at, side in enumerate(self._sides):
+            here = at == self._run
+            glyph = "▶ " if here and playing else "▸ " if here else "  "
+            missing = self._clips is not None and self._clips.clips[at] is None
+            style = "$warning" if missing else "$accent bold" if here else "$foreground"
+            parts += [(f"{glyph}{cut(side.name, 18)}{' (no clip)' if missing else ''}", style), "  "]
+        if status and playing:
+            parts.append((f"{status.position:04.1f}/{status.duration:04.1f}", "$quiet"))
+        card.border_subtitle = "space plays · a b switch · m model · ↑↓ prompt"
+        lines.show([Content.styled(cut(text, width), "bold"), Content.assemble(*parts)])
+
+    # -- playing
+
+    def on_player_news(self, message: PlayerNews) -> None:
+        if message.news.kind == "error" and self.is_current:
+            self.notify(message.news.text, severity="warning", timeout=8)
+        self._write_prompt()
+
+    def _with_clips(self) -> None:
+        """Hand the clips of this prompt to the player and play."""
+        texts = prompts(self._sides)
+        if not texts:
+            self.notify("There are no clips to play; the runs make them when they have trained.")
+            return
+        find = partial(same_prompt, list(self._sides), texts[self._prompt], self._model)
+        self.run_worker(partial(self._find_clips, find), group="clips", exclusive=True, thread=True)
+
+    def _find_clips(self, find: partial[SamePrompt]) -> None:
+        found = find()
+        self.app.call_from_thread(self._have_clips, found)
+
+    def _have_clips(self, found: SamePrompt) -> None:
+        self._clips = found
+        there = [at for at, clip in enumerate(found.clips) if clip is not None]
+        paths = [clip.path for clip in found.clips if clip is not None and clip.path is not None]
+        if not paths:
+            self.notify(f"No run has a clip of {self._model} for this prompt; m takes another model.")
+            return
+        self._run = self._run if self._run in there else there[0]
+        player = self.panel.player
+        player.load(
+            paths, [found.gains[at] for at in there], title=found.text, names=[self._sides[at].name for at in there]
+        )
+        player.play(there.index(self._run), 0.0)
+        self._write_prompt()
+
+    def action_play(self) -> None:
+        if self._clips is None:
+            self._with_clips()
+        elif self.panel.player.status.playing:
+            self.panel.player.pause()
+        else:
+            self._switch_to(self._run)
+
+    def action_switch(self, direction: int) -> None:
+        there = range(len(self._sides)) if self._clips is None else self._there()
+        others = [at for at in there if (at - self._run) * direction > 0]
+        if others:
+            self._run = others[0] if direction > 0 else others[-1]
+        if self._clips is not None:
+            self._switch_to(self._run)
+        self._write_prompt()
+
+    def _there(self) -> list[int]:
+        return [] if self._clips is None else [at for at, clip in enumerate(self._clips.clips) if clip is not None]
+
+    def _switch_to(self, run: int) -> None:
+        there = self._there()
+        if run in there:
+            player = self.panel.player
+            (player.switch if player.status.playing else player.play)(there.index(run))
+        self._write_prompt()
+
+    def action_prompt(self, direction: int) -> None:
+        texts = prompts(self._sides)
+        if texts:
+            playing = self._clips is not None and self.panel.player.status.playing
+            self._prompt = max(0, min(len(texts) - 1, self._prompt + direction))
+            self._other_clips(playing)
+
+    def action_model(self) -> None:
+        playing = self._clips is not None and self.panel.player.status.playing
+        self._model = MODELS[(MODELS.index(self._model) + 1) % len(MODELS)]
+        self._other_clips(playing)
+
+    def _other_clips(self, playing: bool) -> None:
+        if self._clips is not None:
+            self.panel.player.stop()
+        self._clips = None
+        if playing:
+            self._with_clips()
+        self._write_prompt()
+
+    # -- the rest
+
+    def action_axis(self) -> None:
+        self.query_one(OverlayChart).next_axis()
+
+    def action_all_rows(self) -> None:
+        self._every = not self._every
+        self.set_class(self._every, "-every")
+        self._write()
+
+    def action_page(self, direction: int) -> None:
+        card = self.query_one("#differ-card", VerticalScroll)
+        card.scroll_relative(y=direction * max(1, card.size.height - 1), animate=False)
+
+    def action_sound(self) -> None:
+        self.app.push_screen(SoundScreen())
+
+    def action_export(self) -> None:
+        if not self._sides:
+            self.notify("There is nothing to compare yet.")
+            return
+        path = self.panel.runs_dir / f"compare-{'-'.join(side.name for side in self._sides)[:120]}.md"
+        try:
+            write_atomically(path, markdown(self._sides))
+        except (OSError, UserError) as error:
+            self.notify(f"{path} cannot be written ({error}).", severity="error")
+        else:
+            self.notify(f"Written: {path}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return short(value)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "–" if value is None else str(value)

@@ -1,0 +1,82 @@
+"""Export: what goes into the notes and where they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from tui import keys
+from tui.review import notes
+from tui.widgets.lines import Lines
+
+
+class ExportScreen(ModalScreen[None]):
+    """Writes the notes of a run, or of a folder of clips."""
+
+    place = "export"
+    CSS_PATH = "../styles/export.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("export"))
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._run = RunDir(path)
+        self._formats = {"md": True, "csv": False, "json": False}
+
+    def compose(self) -> ComposeResult:
+        with Container(id="export", classes="card") as card:
+            card.border_title = f"Export · {self._run.name}"
+            card.border_subtitle = "enter writes · y copies the path · esc"
+            yield Lines(self._lines())
+
+    def _lines(self) -> list[Content]:
+        def line(ticked: bool, key: str, name: str, meaning: str) -> Content:
+            box = ("[x] ", "$success") if ticked else ("[ ] ", "$quiet")
+            return Content.assemble(box, (f"{key:<2}", "$accent bold"), f"{name:<12}", (meaning, "$quiet"))
+
+        path = self._run.notes
+        there = "exists: what you wrote in it stays" if path.exists() else "a new file"
+        lines = [
+            line(True, "", "notes.md", "results, scores, tags and notes by prompt, curves, settings"),
+            line(self._formats["csv"], "c", "notes.csv", "one line a judged clip"),
+            line(self._formats["json"], "j", "notes.json", "all of it, for a script"),
+            Content(""),
+            Content.assemble(("to  ", "$quiet"), str(path)),
+            Content.styled(f"    {there}", "$quiet"),
+        ]
+        return lines
+
+    def _write_lines(self) -> None:
+        self.query_one(Lines).show(self._lines())
+
+    def action_tick(self, name: str) -> None:
+        self._formats[name] = not self._formats[name]
+        self._write_lines()
+
+    def action_write(self) -> None:
+        chosen = [name for name, wanted in self._formats.items() if wanted]
+        self.run_worker(lambda: self._export(chosen), group="export", exclusive=True, thread=True)
+
+    def _export(self, formats: list[str]) -> None:
+        try:
+            said = [f"written: {path}" for path in notes.export(self._run, formats=formats)]
+        except UserError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error")
+            return
+        self.app.call_from_thread(self._done, said)
+
+    def _done(self, said: list[str]) -> None:
+        self.app.notify(said[0][0].upper() + said[0][1:])
+        if self.is_current:
+            self.dismiss()
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(str(self._run.notes))
+        self.notify(f"Copied: {self._run.notes}")

@@ -1,0 +1,248 @@
+"""Next: what to change in the next run, with what speaks for it and against it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+
+from engine.contract.config import values
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from tui import keys
+from tui.review.advice import advise_run
+from tui.review.results import Results, load_results
+from tui.screens.place import Place, RunChanged, RunsChanged
+from tui.text import short
+from tui.widgets.lines import Lines
+
+EVALUATION_ONLY = "evaluate."
+
+
+class NextScreen(Place):
+    """Advice on one run."""
+
+    place = "next"
+    CSS_PATH = "../styles/next.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("next"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path: Path | None = None
+        self._advice: list[dict[str, Any]] = []
+        self._settings: dict[str, Any] = {}
+        self._results: Results | None = None
+        self._problem = ""
+        self._chosen = 0
+        self._why = False
+
+    def body(self) -> ComposeResult:
+        with VerticalScroll(id="advice-card", classes="card"):
+            yield Lines(id="advice")
+        with Container(id="taken-card", classes="card"):
+            yield Lines(id="taken")
+
+    def on_mount(self) -> None:
+        self.query_one("#advice-card", VerticalScroll).can_focus = False
+        self._read()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        self._path = None
+        self._read()
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._write()
+
+    @on(RunChanged)
+    @on(RunsChanged)
+    def _read(self) -> None:
+        shown = self.panel.shown_path
+        path = shown or next((s.path for s in self.panel.summaries if not s.live and not s.foreign), None)
+        if path is None:
+            self._problem = "No run yet. Train one first: R, then n; or type `mgl-tui demo`."
+            self._write()
+        elif path != self._path:
+            self._path = path
+            self.run_worker(partial(self._load, path), group="advice", exclusive=True, thread=True)
+
+    def _load(self, path: Path) -> None:
+        run, problem, results = RunDir(path), "", None
+        advice: list[dict[str, Any]] = []
+        settings: dict[str, Any] = {}
+        try:
+            results = load_results(path)
+        except UserError:
+            pass  # A run without clips has advice from its curves.
+        try:
+            if not run.config.is_file():
+                raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
+            settings = values(run.settings())
+            advice = advise_run(run)
+        except UserError as error:
+            problem = str(error)
+        self.app.call_from_thread(self._have, path, advice, settings, results, problem)
+
+    def _have(
+        self, path: Path, advice: list[dict[str, Any]], settings: dict[str, Any], results: Results | None, problem: str
+    ) -> None:
+        if path == self._path:
+            self._advice, self._settings, self._results, self._problem = advice, settings, results, problem
+            self._chosen = min(self._chosen, max(0, len(advice) - 1))
+            self._write()
+
+    # -- drawing
+
+    def _write(self) -> None:
+        if not self.is_mounted:
+            return
+        card, lines = self.query_one("#advice-card"), self.query_one("#advice", Lines)
+        card.border_title = "Next run"
+        if self._problem or self._path is None:
+            lines.show([Content.styled(self._problem, "$quiet")])
+            self.query_one("#taken", Lines).show([])
+            return
+        card.border_title = f"Next run · from {self._path.name} ({self._heard()})"
+        shown: list[Content] = []
+        starts: list[int] = []
+        for at, advice in enumerate(self._advice):
+            starts.append(len(shown))
+            shown += self._lines_of(at, advice)
+        lines.show(shown)
+        self.call_after_refresh(self._keep_in_sight, starts)
+        self._write_taken()
+
+    def _keep_in_sight(self, starts: list[int]) -> None:
+        card = self.query_one("#advice-card", VerticalScroll)
+        if not starts:
+            return
+        top = starts[self._chosen]
+        end = starts[self._chosen + 1] if self._chosen + 1 < len(starts) else top + 3
+        if top < card.scroll_y:
+            card.scroll_to(y=top, animate=False)
+        elif end > card.scroll_y + card.size.height:
+            card.scroll_to(y=end - card.size.height, animate=False)
+
+    def _heard(self) -> str:
+        results = self._results
+        if results is None or not results.sessions:
+            return "not listened to yet"
+        judged = sum(j.value is not None for j in results.judgements)
+        early = any(s.revealed and s.revealed.get("early") for s in results.sessions)
+        return f"{judged} of {len(results.judgements)} judged, {'not blind' if early else 'blind'}"
+
+    def _lines_of(self, at: int, advice: dict[str, Any]) -> list[Content]:
+        width = self.size.width - 6
+        chosen, fires = at == self._chosen, advice["fires"]
+        number = str(sum(a["fires"] for a in self._advice[: at + 1])) if fires else "–"
+        said = f"rule: {advice['rule']}" if fires else "did not fire"
+        style = "$accent bold" if chosen and fires else "bold" if fires else "$foreground" if chosen else "$quiet"
+        title = self._changes_words(advice) if advice["changes"] else advice["rule"]
+        gap = max(1, width - 5 - len(title) - len(said))
+        head = Content.assemble(
+            ("▸ " if chosen else "  ", "$accent bold"),
+            (f"{number:<3}", style),
+            (title, style),
+            " " * gap,
+            (said, "$quiet"),
+        )
+        if not fires and not (self._why or chosen):
+            return [head]
+        lines = [head]
+        if fires or self._why:
+            lines += _folded("for", advice["for"] or ["nothing"], width, "$success")
+            lines += _folded("against", advice["against"] or ["nothing"], width, "$warning")
+        if not fires:
+            lines += _folded("needs", [advice["needs"]], width, "$quiet")
+        return lines
+
+    def _changes_words(self, advice: dict[str, Any]) -> str:
+        return ", ".join(
+            f"{name.split('.')[-1].replace('_', ' ')} {_value(self._settings.get(name))} → {_value(new)}"
+            for name, new in advice["changes"].items()
+        )
+
+    def _write_taken(self) -> None:
+        card, lines = self.query_one("#taken-card"), self.query_one("#taken", Lines)
+        if not self._advice:
+            lines.show([])
+            return
+        advice = self._advice[self._chosen]
+        number = sum(a["fires"] for a in self._advice[: self._chosen + 1])
+        card.border_title = (
+            f"If you take {number}" if advice["fires"] else f"If you take it all the same: {advice['rule']}"
+        )
+        changes = advice["changes"]
+        if not changes:
+            lines.show([Content("No setting is the remedy here."), Content.styled(_first(advice), "$quiet")])
+            return
+        parts: list[tuple[str, str] | str] = []
+        for name, new in changes.items():
+            old = _value(self._settings.get(name))
+            parts += [(f"{name} ", "$quiet"), f"{old} → ", (_value(new), "$accent bold"), "   "]
+        shown = [Content.assemble(*parts)]
+        if all(name.startswith(EVALUATION_ONLY) for name in changes):
+            shown.append(Content("This is about the clips only: no training is needed, the clips are made again."))
+            shown.append(Content.styled(_evaluate_line(self._path, changes), "$quiet"))
+        else:
+            others = sum(a["fires"] for a in self._advice) - advice["fires"]
+            rest = f"; {others} other{'s' if others != 1 else ''} stay for the run after" if others else ""
+            shown.append(Content(f"One idea at a time{rest}."))
+        shown.append(Content.styled("Nothing starts by itself: enter opens the form, its s starts the run.", "$quiet"))
+        lines.show(shown)
+
+    # -- actions
+
+    def action_choose(self, direction: int) -> None:
+        if self._advice:
+            self._chosen = max(0, min(len(self._advice) - 1, self._chosen + direction))
+            self._write()
+
+    def action_why(self) -> None:
+        self._why = not self._why
+        self._write()
+
+    def action_take(self) -> None:
+        if self._path is None or not self._advice:
+            return
+        advice = self._advice[self._chosen]
+        if advice["changes"]:
+            self.panel.open_new_run(self._path, advice["changes"])
+        else:
+            self.notify(_first(advice))
+
+    def action_export(self) -> None:
+        from tui.screens.export import ExportScreen
+
+        if self._path is not None:
+            self.app.push_screen(ExportScreen(self._path))
+
+
+def _first(advice: dict[str, Any]) -> str:
+    return str((advice["for"] or [advice["needs"]])[0])
+
+
+def _folded(label: str, reasons: list[str], width: int, style: str) -> list[Content]:
+    lines = []
+    for at, reason in enumerate(reasons):
+        folded = Content(reason).wrap(max(20, width - 15))
+        for row, part in enumerate(folded):
+            lines.append(Content.assemble("     ", (f"{label if not at + row else '':<9}", style), part))
+    return lines
+
+
+def _evaluate_line(path: Path | None, changes: dict[str, Any]) -> str:
+    name = path.name if path else "RUN"
+    if set(changes) == {"evaluate.repeats"}:
+        return f"mgl-tui evaluate {name} --repeats {changes['evaluate.repeats']} --set-name more"
+    return "enter opens it as a new run with these settings"
+
+
+def _value(value: Any) -> str:
+    return short(value) if isinstance(value, float) else "–" if value is None else str(value)
