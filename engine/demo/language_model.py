@@ -23,7 +23,7 @@ from engine.model import forward, loss
 class Training:
     """The settings of pretraining."""
 
-    steps: int = 1600
+    steps: int = 2000
     batch_size: int = 8
     learning_rate: float = 2e-3
     warmup_steps: int = 100

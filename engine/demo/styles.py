@@ -45,7 +45,7 @@ TEMPI = (
 D, G, A, B_MINOR = (0, 2, 4), (3, 5, 7), (4, 6, 8), (5, 7, 9)
 KEYS = (
     Key("d major", "happy", (D, A, B_MINOR, G)),
-    Key("b minor", "sad", (B_MINOR, G, D, A)),
+    Key("b minor", "sad", (B_MINOR, D, G, A)),
     Key("g lydian", "calm", (G, D, G, B_MINOR)),
 )
 

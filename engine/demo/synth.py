@@ -238,12 +238,15 @@ def _marimba_bar(bar: _Bar) -> None:
 
 
 def _gamelan_bar(bar: _Bar) -> None:
-    # A scale of its own, and two players who share the contour or answer each other note by note.
     scale = (300.0, 318.75, 350.0, 450.0, 475.0)
+    patterns: tuple[Pattern, Pattern] = (
+        tuple((step, 1) for step in range(8)),
+        ((0, 1), (1, 2), (3, 1), (4, 1), (5, 2), (7, 1)),
+    )
     bar.play(_gong, 100.0 if bar.chord[0] in (0, 5) else 75.0, 0, STEPS_PER_BAR)
-    for step in range(STEPS_PER_BAR):
-        tone = bar.contour[step] if bar.rhythm == 0 else bar.contour[step // 2 * 2] + step % 2
-        bar.play(_metal, 2 * scale[(tone + bar.chord[0]) % 5], step, 1)
+    for step, length in patterns[bar.rhythm]:
+        tone = bar.contour[step] + bar.chord[0] + 2 * bar.rhythm
+        bar.play(_metal, 2 * scale[tone % 5], step, length)
 
 
 _STYLES: dict[str, Callable[[_Bar], None]] = {
