@@ -255,10 +255,7 @@ class PanelApp(App[None]):
 
     def tell(self, message: RunChanged | RunsChanged) -> None:
         """Tell the place that is on screen, and let its header say what is true now."""
-        place = self.screen_stack[0]
-        if isinstance(place, Place) and place.is_mounted:
-            place.write_header()
-            terminal.set_title(self, self._title())
+        self._write_header()
         for screen in self.screen_stack:
             screen.post_message(message)
 
@@ -282,6 +279,7 @@ class PanelApp(App[None]):
         self.run_worker(look, group="machine", exclusive=True, thread=True)
 
     def _write_header(self) -> None:
+        terminal.set_title(self, self._title())
         place = self.screen_stack[0]
         if isinstance(place, Place) and place.is_mounted:
             place.write_header()

@@ -35,9 +35,15 @@ class Followed:
         self._vanished = 0.0
 
     def load(self) -> None:
-        """Read all that is there. May take a second for a very long log."""
-        while self.poll() and self._tail.behind() > 0:
-            pass
+        """Read all that is there, from the start. May take a second for a very long log, so it is done in a thread:
+        the history is seen by others only when it is whole."""
+        history = History()
+        while events := self._tail.events():
+            if self._tail.restarted:
+                history = History()
+            history.add(events)
+        self.history = history
+        self._look()
 
     def poll(self, limit: int = BITE) -> bool:
         """Read what is new, at most ``limit`` bytes; whether anything changed."""

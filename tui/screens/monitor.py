@@ -44,6 +44,7 @@ class MonitorScreen(Place):
         self._second = True
         self._full_log = False
         self._stale = False
+        self._boxes: dict[str, Box | None] = {}
 
     def body(self) -> ComposeResult:
         with Container(id="monitor"):
@@ -125,6 +126,8 @@ class MonitorScreen(Place):
             return
         log = self.query_one(LogView)
         lines = self._log.lines()
+        if not lines and not self._log.restarted and not self._log.gone:
+            return
         if self._log.restarted:
             log.clear()
         log.add(lines)
@@ -137,7 +140,9 @@ class MonitorScreen(Place):
             words.append(f"“{log.searching}” {log.place} · n p")
         if self._log is not None and self._log.gone:
             words.append("the file is gone")
-        log.border_subtitle = " · ".join(words)
+        subtitle = " · ".join(words)
+        if log.border_subtitle != subtitle:
+            log.border_subtitle = subtitle
 
     def _arrange(self) -> None:
         width, height = self.query_one("#monitor").size
@@ -153,6 +158,9 @@ class MonitorScreen(Place):
 
     def _put(self, card: Widget, places: dict[str, Box]) -> None:
         box = places.get(card.id or "")
+        if self._boxes.get(card.id or "") == box:
+            return
+        self._boxes[card.id or ""] = box
         card.display = box is not None
         if box is not None:
             x, y, width, height = box

@@ -40,6 +40,13 @@ class Lines(Widget):
         if changed:
             self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
+    def title(self, title: str, subtitle: str = "") -> None:
+        """Write these into the frame; equal ones cost nothing."""
+        if self.border_title != title:
+            self.border_title = title
+        if (self.border_subtitle or "") != subtitle:
+            self.border_subtitle = subtitle
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return len(self._lines)
 

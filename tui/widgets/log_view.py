@@ -115,7 +115,7 @@ class LogView(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._rows))
         if self.follow:
             self.scroll_end(animate=False, immediate=True)
-        self.refresh()
+        self.refresh(self.size.region)
 
     def on_resize(self, event: events.Resize) -> None:
         self._layout()

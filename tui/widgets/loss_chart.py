@@ -11,7 +11,7 @@ from tui.runs.history import History, number
 from tui.runs.series import NAN, envelope
 from tui.text import clock, duration, loss, short
 from tui.widgets.lines import Lines
-from tui.widgets.plot import Axes, Curve, draw, time_labels, x_labels
+from tui.widgets.plot import Axes, Curve, draw, nice_step, time_labels, x_labels
 
 AXES = ("step", "clips", "time")
 _ZOOM = 0.5
@@ -83,7 +83,7 @@ class LossChart(Lines):
             return
         history = self.history
         if not history.steps and not history.valid:
-            self.border_subtitle = ""
+            self.title("Loss")
             self.show([Content(""), Content.styled("  no step yet", "$quiet")])
             return
         x = self._x_range()
@@ -93,9 +93,8 @@ class LossChart(Lines):
         axes = Axes(x, y, self.log_y, labels)
         head = self._values_at_cursor() if self.cursor is not None else self._legend(y)
         self.show([head, *draw(self, width, height - 1, self._curves(x, y), axes)])
-        self.border_title = f"Loss · smooth {history.smooth.factor:g} · x: {self.axis}"
         notes = ["log y"] * self.log_y + ["zoom"] * (self.zoom is not None)
-        self.border_subtitle = " · ".join(notes)
+        self.title(f"Loss · smooth {history.smooth.factor:g} · x: {self.axis}", " · ".join(notes))
 
     def _columns(self) -> int:
         return max(10, self.size.width - 7)
@@ -131,9 +130,10 @@ class LossChart(Lines):
         blind = self._blind()
         if blind == blind and high > 0.8 * blind:
             high = max(high, blind)
-        margin = 0.06 * (high - low) or 0.5
-        bottom = low - margin
-        return (max(bottom, low / 2, 1e-6) if self.log_y else bottom), high + margin
+        # In whole parts of the span: the picture stands still, and is not sent again, while values only tremble.
+        part = nice_step((high - low) or 1.0, 20)
+        bottom, top = (math.floor(low / part) - 1) * part, (math.ceil(high / part) + 1) * part
+        return (max(bottom, low / 2, 1e-6) if self.log_y else bottom), top
 
     def _blind(self) -> float:
         size = self.history.codebook_size
@@ -244,8 +244,7 @@ class SecondChart(Lines):
 
     def write(self) -> None:
         width, height = self.size
-        self.border_title = self.NAMES[self.kind]
-        self.border_subtitle = "g next"
+        self.title(self.NAMES[self.kind], "g next")
         if width < 16 or height < 4:
             return
         history = self.history
@@ -262,9 +261,10 @@ class SecondChart(Lines):
             self.show([Content(""), Content.styled("  nothing measured yet", "$quiet")])
             return
         low, high = min(values), max(values)
-        margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
+        part = nice_step((high - low) or 0.1 * abs(high) or 1.0, 10)
+        low, high = (math.floor(low / part) - 0.5) * part, (math.ceil(high / part) + 0.5) * part
         labels = (time_labels if self.kind == "memory" else x_labels)(0.0, last, max(2, width // 12))
-        axes = Axes((0.0, last), (max(0.0, low - margin), high + margin), x_labels=labels)
+        axes = Axes((0.0, last), (max(0.0, low), high), x_labels=labels)
         curve = Curve([p[0] for p in points for _ in (1, 2)], values, "primary")
         self.show(draw(self, width, height, [curve], axes))
 

@@ -28,7 +28,7 @@ class MachineCard(Lines):
         self.show([*lines, *_pace(history, narrow, running)])
         first = history.gpu[min(history.gpu)] if history.gpu else {}
         many = len(history.gpu) > 1
-        self.border_title = f"{len(history.gpu)} GPUs" if many else "GPU 0" if _has_gpu(first) else "Processor"
+        self.title(f"{len(history.gpu)} GPUs" if many else "GPU 0" if _has_gpu(first) else "Processor")
 
 
 def _has_gpu(event: dict[str, Any]) -> bool:

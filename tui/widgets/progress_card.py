@@ -24,18 +24,17 @@ class ProgressCard(Lines):
         width = self.size.width
         look = STATES[state.state]
         if state.state == "waiting":
-            self.border_title = "Waiting"
+            self.title("Waiting")
             self.show([Content.styled("no engine has started on this run yet", "$quiet")])
             return
         if state.state != "running":
-            self.border_title = look.word
+            self.title(look.word, f"took {duration(history.elapsed)}")
             self.show([self._ended(source)])
             return
         phase = history.phase or "starting"
         done, total = history.phase_progress()
-        self.border_title = phase.capitalize()
-        epoch = f"epoch {history.epoch:.2f} · " if phase == "training" and history.epoch == history.epoch else ""
-        self.border_subtitle = epoch[:-3] if total else f"for {duration(time.time() - history.phase_since)}"
+        epoch = f"epoch {history.epoch:.2f}" if phase == "training" and history.epoch == history.epoch else ""
+        self.title(phase.capitalize(), epoch if total else f"for {duration(time.time() - history.phase_since)}")
         if not total:
             self.show([Content.styled(f"{phase} …", "$foreground")])
             return
@@ -51,7 +50,6 @@ class ProgressCard(Lines):
     def _ended(self, source: Source) -> Content:
         history, state = source.history, source.state
         look = STATES[state.state]
-        self.border_subtitle = f"took {duration(history.elapsed)}"
         at = f"step {history.step} of {history.total_steps}" if history.total_steps else ""
         parts: list[tuple[str, str] | str] = [(f"{look.glyph} {look.word} ", f"${look.color} bold"), f"{at}"]
         if state.state in ("stopped", "lost", "failed"):

@@ -1,0 +1,251 @@
+"""How fast and how frugal the panel is: first paint, key to repaint, memory, idle, bytes on the wire.
+
+    python bench/panel.py [--quick]
+
+Everything is measured from outside: the panel runs on a pseudo-terminal, and what it writes there is read and timed.
+Run folders are written by this script; no engine and no GPU are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import math
+import os
+import pty
+import random
+import select
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from engine.contract import config, liveness  # noqa: E402
+from engine.contract.rundir import RunDir  # noqa: E402
+
+GIB = 2**30
+
+
+class Panel:
+    """A panel on a pseudo-terminal."""
+
+    def __init__(self, runs_dir: Path, *, columns: int = 120, rows: int = 35) -> None:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.began = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tui.cli", "--runs", str(runs_dir)],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=ROOT,
+            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+        )  # fmt: skip
+        os.close(slave)
+        self.fd = master
+        self.read_bytes = 0
+        self.text = b""
+
+    def read(self, seconds: float) -> bytes:
+        """What it writes within so many seconds; returns at the first bytes."""
+        ready, _, _ = select.select([self.fd], [], [], seconds)
+        data = os.read(self.fd, 1 << 16) if ready else b""
+        self.read_bytes += len(data)
+        return data
+
+    def until(self, wanted: bytes, seconds: float = 20) -> float:
+        """Seconds since the start until it has written ``wanted``; inf when it does not."""
+        self.text = b""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self.text += self.read(end - time.perf_counter())
+            if wanted in self.text:
+                return time.perf_counter() - self.began
+        return math.inf
+
+    def listen(self, seconds: float) -> None:
+        """Read and forget what it writes for so long."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            self.read(left)
+
+    def press(self, key: bytes) -> None:
+        os.write(self.fd, key)
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            while self.process.poll() is None:
+                self.read(0.2)
+        except OSError:
+            pass
+        os.close(self.fd)
+
+
+class Engine:
+    """Writes events into a run whose lock it holds, as a training engine would."""
+
+    def __init__(self, folder: Path, *, steps: int = 0, per_second: float = 0.0) -> None:
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(config.dumps(config.resolved(config.Settings(), folder)))
+        self.run = RunDir(folder)
+        self.step = 0
+        self.total = max(steps, 1000) * 2
+        self.file = open(folder / "events.jsonl", "a")  # noqa: SIM115  (open as long as the engine)
+        self.t = time.time() - steps * 0.02
+        self.write(
+            "start", total_steps=self.total, codebook_size=2048, train_clips=100, device="cuda", effective_batch=8
+        )
+        self.write("valid", step=0, loss=4.2, per_codebook=[3.3, 4.3, 4.5, 4.7])
+        self.write("state", state="training")
+        for _ in range(steps):
+            self.t += 0.02
+            self.train()
+        self.file.flush()
+        self.stop = threading.Event()
+        self.per_second = per_second
+        self.thread = threading.Thread(target=self._live, daemon=True)
+        if per_second:
+            self.thread.start()
+
+    def write(self, event: str, **fields: object) -> None:
+        self.file.write(json.dumps({"t": round(self.t, 3), "event": event, **fields}) + "\n")
+
+    def train(self) -> None:
+        self.step += 1
+        self.write(
+            "train", step=self.step, epoch=self.step / self.total, lr=1e-4, scale=65536.0, skipped=False,
+            loss=round(2.2 + 2 * math.exp(-5 * self.step / self.total) + random.gauss(0, 0.1), 5),
+            grad_norm=round(random.random(), 4), clips_per_second=8.2, data_wait=0.01, clips_seen=self.step * 8,
+        )  # fmt: skip
+        if self.step % 5000 == 0:
+            self.write("valid", step=self.step, loss=2.3 + 2 * math.exp(-5 * self.step / self.total), per_codebook=[])
+
+    def _live(self) -> None:
+        with liveness.hold(self.run), open(self.run.engine_log, "a") as log:
+            while not self.stop.wait(1 / self.per_second):
+                self.t = time.time()
+                self.train()
+                log.write(f"step {self.step} loss 2.3 lr 1e-4\n")
+                if self.step % max(1, round(2 * self.per_second)) == 0:
+                    self.write(
+                        "gpu", index=0, name="GPU", util=random.randint(90, 99), mem_used=10 * GIB, mem_total=24 * GIB,
+                        temperature=61, power=random.randint(300, 330), power_limit=450, clock_sm=2520, throttle=[],
+                    )  # fmt: skip
+                self.file.flush()
+                log.flush()
+
+    def end(self) -> None:
+        self.stop.set()
+        if self.per_second:
+            self.thread.join()
+        self.file.close()
+
+
+def first_paint(folder: Path, times: int) -> None:
+    Engine(folder / "a", steps=200).end()
+    found = []
+    for _ in range(times):
+        panel = Panel(folder)
+        found.append(panel.until(b"Runs"))
+        panel.end()
+    report(
+        "first paint", f"{statistics.median(found):.2f} s (median of {times})", "0.6 s", statistics.median(found) < 0.6
+    )
+
+
+def key_to_repaint(folder: Path, presses: int) -> None:
+    """From the byte that is written to the first byte that comes back; ? opens and closes the help."""
+    engine = Engine(folder / "a", steps=2000, per_second=50)
+    panel = Panel(folder)
+    panel.until(b"Runs")
+    panel.listen(2)
+    panel.press(b"M")
+    panel.listen(3)
+    found = []
+    for _ in range(presses):
+        panel.listen(random.uniform(0.1, 0.3))
+        wanted = b"Keys" if len(found) % 2 == 0 else b"Loss"
+        began = time.perf_counter()
+        panel.press(b"?")
+        panel.until(wanted, 2)
+        found.append(1000 * (time.perf_counter() - began))
+    panel.end()
+    engine.end()
+    value = statistics.quantiles(found, n=20)[-1]
+    report("key to repaint, 50 events/s", f"{value:.0f} ms (95th percentile of {presses})", "50 ms", value < 50)
+
+
+def long_run(folder: Path, seconds: float) -> None:
+    """A run of 200,000 train events: opening it, memory, following it."""
+    engine = Engine(folder / "a", steps=200_000, per_second=5)
+    panel = Panel(folder)
+    panel.until(b"Runs")
+    panel.listen(3)
+    began = time.perf_counter()
+    panel.press(b"M")
+    panel.until(b"smooth", 20)
+    opened = time.perf_counter() - began
+    panel.listen(3)
+    process = psutil.Process(panel.process.pid)
+    before, wire = process.cpu_times(), panel.read_bytes
+    panel.listen(seconds)
+    after = process.cpu_times()
+    share = 100 * (after.user + after.system - before.user - before.system) / seconds
+    bytes_a_minute = (panel.read_bytes - wire) * 60 / seconds
+    memory = process.memory_info().rss / 2**20
+    panel.end()
+    engine.end()
+    report("200,000 events open", f"{opened:.2f} s", "1 s", opened < 1)
+    report("memory with it open", f"{memory:.0f} MB", "150 MB", memory < 150)
+    report("following it", f"{share:.1f} % of a core", "6 %", share < 6)
+    report("on the wire while it trains", f"{bytes_a_minute / 1e6:.2f} MB a minute", "1.5 MB", bytes_a_minute < 1.5e6)
+
+
+def idle(folder: Path, seconds: float) -> None:
+    Engine(folder / "a", steps=200).end()
+    panel = Panel(folder)
+    panel.until(b"Runs")
+    panel.listen(4)
+    process = psutil.Process(panel.process.pid)
+    before = process.cpu_times()
+    panel.listen(seconds)
+    after = process.cpu_times()
+    panel.end()
+    share = 100 * (after.user + after.system - before.user - before.system) / seconds
+    report("idle", f"{share:.2f} % of a core", "1 %", share < 1)
+
+
+def report(what: str, found: str, bar: str, good: bool) -> None:
+    print(f"{'ok  ' if good else 'SLOW'} {what:<30} {found:<40} bar: {bar}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and shorter spans")
+    parser.add_argument("--only", choices=["paint", "keys", "long", "idle"])
+    args = parser.parse_args()
+    span = 10.0 if args.quick else 60.0
+    parts = {
+        "paint": lambda folder: first_paint(folder, 5),
+        "keys": lambda folder: key_to_repaint(folder, 20 if args.quick else 60),
+        "long": lambda folder: long_run(folder, span),
+        "idle": lambda folder: idle(folder, span),
+    }
+    for name, part in parts.items():
+        if args.only in (None, name):
+            with tempfile.TemporaryDirectory() as folder:
+                part(Path(folder) / "runs")
+
+
+if __name__ == "__main__":
+    main()
