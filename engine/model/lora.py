@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def attach(decoder: nn.Module, lora: config.Lora, seed: int = 0) -> Any:
         use_rslora=lora.rslora,
         bias="none",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft asks transformers by a name that transformers has deprecated.
+        warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(seed)
         adapted = get_peft_model(decoder, settings, autocast_adapter_dtype=True)
     return adapted
@@ -122,6 +125,15 @@ def weights_fingerprint(model: nn.Module) -> str:
 def merge_adapter(model: Any, folder: Path) -> Any:
     """Add the adapter in ``folder`` to the decoder of a MusicgenForConditionalGeneration, in place; returns the model.
 
+    Raises UserError for a folder that is no adapter or does not fit the model.
+    """
+    merge_into(model.decoder, folder)
+    return model
+
+
+def merge_into(decoder: nn.Module, folder: Path) -> None:
+    """Add the adapter in ``folder`` to the weights of a MusicgenForCausalLM, in place.
+
     The sum is formed in fp32 and rounded once to the weights' own type. Raises UserError for a folder that is no
     adapter or does not fit the model.
     """
@@ -131,7 +143,7 @@ def merge_adapter(model: Any, folder: Path) -> Any:
     rank, alpha = settings["r"], settings["lora_alpha"]
     scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
     tensors = load_file(Path(folder) / WEIGHTS)
-    modules = dict(model.decoder.named_modules())
+    modules = dict(decoder.named_modules())
     with torch.no_grad():
         for name in sorted(tensors):
             if ".lora_A." not in name:
@@ -143,7 +155,6 @@ def merge_adapter(model: Any, folder: Path) -> Any:
                 raise UserError(f"The adapter {folder} does not fit this base model (at {target}); use its own base.")
             update = (b @ a).to(layer.weight.device) * scale
             layer.weight.copy_(layer.weight.float() + update)
-    return model
 
 
 def merge(run: RunDir, which: str, out_dir: Path) -> None:
