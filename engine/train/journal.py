@@ -16,6 +16,7 @@ _SAME = {
     "valid": ("loss", "per_codebook", "train_sample_loss"),
     "best": ("loss", "previous"),
     "checkpoint": ("path",),
+    "health": ("name", "verdict", "evidence"),
 }
 """Events that a resumed run may come to a second time, and the fields that tell whether anything differs."""
 
@@ -31,11 +32,18 @@ class Journal:
         self._state = ""
         self._last_progress = -math.inf
         self._log = None if silent else events.EventLog(path)
-        self._logged = {(event["event"], event.get("step")): event for event in self.history if event["event"] in _SAME}
+        self._replayed: list[dict[str, Any]] = []
+
+    def rewind(self, step: int) -> None:
+        """Forget, for judgement, what came after optimizer step ``step``: a resumed run will come to it again."""
+        later = [place for place, event in enumerate(self.history) if (event.get("step") or 0) > step]
+        if later:
+            self._replayed = [event for event in self.history[later[0] :] if event["event"] in _SAME]
+            del self.history[later[0] :]
 
     def write(self, event: str, **fields: Any) -> None:
-        logged = self._logged.get((event, fields.get("step")))
-        if logged is not None and all(_equal(logged.get(name), fields.get(name)) for name in _SAME[event]):
+        if any(_is_same(known, event, fields) for known in self._replayed):
+            self.history.append({"event": event, **fields})
             return
         self.history.append({"event": event, **fields})
         if self._log is not None:
@@ -68,6 +76,14 @@ class Journal:
     def close(self) -> None:
         if self._log is not None:
             self._log.close()
+
+
+def _is_same(known: dict[str, Any], event: str, fields: dict[str, Any]) -> bool:
+    return (
+        known["event"] == event
+        and known.get("step") == fields.get("step")
+        and all(_equal(known.get(name), fields.get(name)) for name in _SAME[event])
+    )
 
 
 def _equal(logged: Any, new: Any) -> bool:

@@ -100,6 +100,7 @@ def prepare_session(
         for line in checkpoint.refuse_changes(before, settings, theirs, identity):
             journal.note(f"changed at resume: {line}")
         checkpoint.restore(found[-1], adapted, optimizer, scaler)
+    journal.rewind(progress.step)
     micro = settings.train.micro_batch
     if micro == "auto":
         micro = course.effective_batch if device.type == "cuda" else settings.train.batch_size

@@ -26,8 +26,7 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder: 10 train and 3 valid clips of 2 s at 16 kHz."""
-    folder = tmp_path_factory.mktemp("clips")
-    return write_clips(folder, train=10, valid=3)
+    return write_clips(tmp_path_factory.mktemp("data") / "clips", train=10, valid=3)
 
 
 def write_clips(folder: Path, train: int, valid: int, seconds: float = 2.0) -> Path:
@@ -44,24 +43,28 @@ def write_clips(folder: Path, train: int, valid: int, seconds: float = 2.0) -> P
     return folder
 
 
+def new_run(folder: Path, name: str, clips: Path, model: Path, **assignments: object) -> RunDir:
+    """A run on the small clips and model; keyword arguments are assignments with __ for the dot."""
+    values = {
+        "model.base": str(model),
+        "data.dir": str(clips),
+        "data.duration": 2.0,
+        "data.cache_dir": str(clips.parent / "cache"),
+        "lora.rank": 4,
+        "train.batch_size": 2,
+        "train.gradient_accumulation_steps": 2,
+        "train.start_gate": False,
+        "train.learning_rate": 1e-3,
+        **{key.replace("__", "."): value for key, value in assignments.items()},
+    }
+    settings = config.override(config.Settings(), [f"{key}={json.dumps(value)}" for key, value in values.items()])
+    return rundir.create(folder, name, settings)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path, clips: Path, tiny_model: Path) -> MakeRun:
-    """Makes a run on the small clips and model; keyword arguments are assignments with __ for the dot."""
-
     def make(name: str = "run", **assignments: object) -> RunDir:
-        values = {
-            "model.base": str(tiny_model),
-            "data.dir": str(clips),
-            "data.duration": 2.0,
-            "lora.rank": 4,
-            "train.batch_size": 2,
-            "train.gradient_accumulation_steps": 2,
-            "train.start_gate": False,
-            "train.learning_rate": 1e-3,
-            **{key.replace("__", "."): value for key, value in assignments.items()},
-        }
-        settings = config.override(config.Settings(), [f"{key}={json.dumps(value)}" for key, value in values.items()])
-        return rundir.create(tmp_path / "runs", name, settings)
+        return new_run(tmp_path / "runs", name, **{"clips": clips, "model": tiny_model, **assignments})
 
     return make
 

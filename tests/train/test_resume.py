@@ -1,0 +1,182 @@
+"""A resumed run is the run that was never interrupted."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.contract import config, events, liveness
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from engine.model import lora
+from engine.train import checkpoint
+from engine.train.loop import train
+from engine.train.signals import requests
+from tests.train.conftest import new_run, write_clips
+
+LONG = {"train__epochs": 6, "train__save_steps": 2, "train__validate_steps": 4, "lora__dropout": 0.1}
+SAME_IN_ALL = {
+    "train": ("step", "epoch", "loss", "lr", "grad_norm", "scale", "skipped", "clips_seen"),
+    "valid": ("step", "epoch", "loss", "per_codebook"),
+    "best": ("step", "loss", "previous"),
+}
+
+
+def course(run: RunDir) -> list[tuple]:
+    """What a run's log says about its course, in the order of the steps."""
+    told = [
+        (event["event"], *(str(event[name]) for name in SAME_IN_ALL[event["event"]]))
+        for event in events.read(run.events)
+        if event["event"] in SAME_IN_ALL
+    ]
+    return sorted(told, key=lambda line: (int(line[1]), line[0]))
+
+
+def in_a_child(run: RunDir, *, resume: bool) -> int:
+    """Train in a forked process, which can be killed; returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            with liveness.hold(run):
+                code = 0 if train(run, run.settings(), resume=resume) in ("done", "stopped") else 1
+        finally:
+            os._exit(code)
+    return pid
+
+
+def weights(run: RunDir) -> tuple[str, str]:
+    return lora.fingerprint(run.best_model), lora.fingerprint(run.final_model)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: Path) -> RunDir:
+    """A run that nothing interrupted."""
+    torch.set_num_threads(1)
+    run = new_run(tmp_path_factory.mktemp("finished"), "whole", clips, tiny_model, **LONG)
+    assert train(run, run.settings()) == "done"
+    return run
+
+
+@pytest.fixture
+def whole(finished: RunDir, tmp_path: Path) -> RunDir:
+    """A copy of it that a test may change."""
+    return RunDir(shutil.copytree(finished.path, tmp_path / "whole"))
+
+
+def test_the_same_settings_give_the_same_weights_and_events(make_run: Callable[..., RunDir], whole: RunDir) -> None:
+    again = make_run("again", **LONG)
+    train(again, again.settings())
+    assert weights(again) == weights(whole)
+    assert course(again) == course(whole)
+
+
+def test_killed_at_random_moments_it_ends_with_the_weights_and_events_of_an_unbroken_run(
+    make_run: Callable[..., RunDir], whole: RunDir
+) -> None:
+    run = make_run("killed", **LONG)
+    chance = random.Random(time.time_ns())
+    kills = 0
+    for attempt in range(12):
+        pid = in_a_child(run, resume=attempt > 0)
+        end = time.monotonic() + chance.uniform(0.2, 1.2)
+        while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(0.01)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            kills += 1
+        except (ProcessLookupError, ChildProcessError):
+            break
+    else:
+        assert os.waitpid(in_a_child(run, resume=True), 0)[1] == 0
+    assert kills
+    assert liveness.state_of(run).state == "done"
+    assert weights(run) == weights(whole)
+    assert course(run) == course(whole)
+
+
+def test_a_stop_is_answered_with_a_checkpoint_and_resume_goes_on_exactly(
+    make_run: Callable[..., RunDir], whole: RunDir, train_command: list[str]
+) -> None:
+    run = make_run("stopped", **LONG)
+    engine = subprocess.Popen([*train_command, str(run.path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    tail = events.Tail(run.events)
+    seen: list[dict] = []
+    while not any(event["event"] == "train" for event in seen) and engine.poll() is None:
+        seen += tail.poll()
+        time.sleep(0.005)
+    engine.send_signal(signal.SIGTERM)
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(60) == 0, engine.stderr.read()  # type: ignore[union-attr]
+    state = liveness.state_of(run)
+    assert state.state == "stopped"
+    last = max(event["step"] for event in events.read(run.events) if event["event"] == "train")
+    assert checkpoint.listed(run.checkpoints)[-1].name == f"step-{last:06d}"
+    assert last < 18
+    assert train(run, run.settings(), resume=True) == "done"
+    assert weights(run) == weights(whole)
+    assert course(run) == course(whole)
+
+
+def test_a_stop_before_training_leaves_a_stopped_run_that_can_start(make_run: Callable[..., RunDir]) -> None:
+    run = make_run("early")
+    with requests:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert train(run, run.settings()) == "stopped"
+    assert liveness.state_of(run).state == "stopped"
+    assert train(run, run.settings()) == "done"
+
+
+def test_signals_ask_for_a_checkpoint_and_a_validation_between_steps(make_run: Callable[..., RunDir]) -> None:
+    run = make_run("asked", train__epochs=2, train__validate_steps=100, train__save_steps=100)
+    with requests:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        # A wish that comes before the first step is answered at once, when there is nothing to save yet.
+        assert train(run, run.settings()) == "done"
+    assert [event["step"] for event in events.read(run.events) if event["event"] == "checkpoint"] == [6]
+
+
+def test_a_run_that_has_begun_is_not_begun_again(whole: RunDir) -> None:
+    before = weights(whole)
+    with pytest.raises(UserError, match="resume"):
+        train(whole, whole.settings())
+    assert weights(whole) == before
+
+
+def test_resuming_a_finished_run_changes_nothing(whole: RunDir) -> None:
+    before, told = weights(whole), course(whole)
+    assert train(whole, whole.settings(), resume=True) == "done"
+    assert weights(whole) == before
+    assert course(whole) == told
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("train.learning_rate=0.5", "train.learning_rate"), ("lora.rank=8", "lora.rank"), ("train.seed=7", "train.seed")],
+)
+def test_settings_that_would_make_the_curve_lie_are_refused_at_resume(whole: RunDir, change: str, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        train(whole, config.override(whole.settings(), [change]), resume=True)
+
+
+def test_settings_that_change_no_number_may_change_and_are_named(whole: RunDir) -> None:
+    train(whole, config.override(whole.settings(), ["train.save_steps=5"]), resume=True)
+    notes = [event["text"] for event in events.read(whole.events) if event["event"] == "note"]
+    assert "changed at resume: train.save_steps: 2 -> 5" in notes
+
+
+def test_other_data_are_refused_at_resume(make_run: Callable[..., RunDir], tmp_path: Path, whole: RunDir) -> None:
+    other = write_clips(tmp_path / "other", train=10, valid=3, seconds=2.5)
+    with pytest.raises(UserError, match="training data changed"):
+        train(whole, config.override(whole.settings(), [f'data.dir="{other}"']), resume=True)
