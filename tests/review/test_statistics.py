@@ -87,7 +87,7 @@ def test_seven_of_eight_is_promising_and_sixteen_prompts_would_settle_it() -> No
         (pair(5, 3), "nothing can be concluded"),
         (pair(4, 4), "4 to 4, nothing can be concluded"),
         (pair(0, 0, 8), "8 ties, no difference heard"),
-        (pair(5, 0), "even 5 of 5 would not be enough"),
+        (pair(5, 0), "nothing can be concluded from fewer than 6 without ties"),
         (pair(0, 0), "nothing judged yet"),
         (pair(7, 1, 2), "and 2 ties"),
     ],

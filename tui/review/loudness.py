@@ -51,7 +51,7 @@ def integrated(samples: NDArray[np.float32], rate: int) -> float:
 
 def loudness_of(item: Item) -> dict[str, float | None]:
     """LUFS by model for the clips on disk, as stored with the clip or else measured; None when it cannot be known."""
-    return {m: _clip_loudness(clip) for m, clip in item.clips.items() if clip.path is not None}
+    return {m: clip_loudness(clip) for m, clip in item.clips.items() if clip.path is not None}
 
 
 def gains(loudness: Mapping[str, float | None]) -> dict[str, float]:
@@ -69,7 +69,8 @@ def target(loudness: Mapping[str, float | None]) -> float | None:
     return min((value for value in loudness.values() if value is not None and value > SILENT), default=None)
 
 
-def _clip_loudness(clip: Clip) -> float | None:
+def clip_loudness(clip: Clip) -> float | None:
+    """LUFS of a clip that is on disk: as stored with it, else measured; -inf for silence, None if unreadable."""
     if "lufs" in clip.measures:
         # The engine writes null for silence, whose loudness is minus infinity.
         stored = clip.measures["lufs"]

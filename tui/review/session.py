@@ -185,6 +185,11 @@ class Session:
         rating = self.rating(trial, letter)
         return rating.score if self.state.mode == "scores" else rating.rank
 
+    def may_be_seen(self, trial: order.Trial) -> bool:
+        """Whether pictures of the trial's clips may be shown: two that are one clip would look the same."""
+        repeats_itself = any(len(set(group) & set(trial.order)) > 1 for group in self.evaluation.same_weights)
+        return not repeats_itself or self.names_visible or self.is_judged(trial)
+
     def is_judged(self, trial: order.Trial) -> bool:
         """Every clip that can be heard has its score or rank, or the trial is "all bad"."""
         return trial.id in self.state.all_bad or all(

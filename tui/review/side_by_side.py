@@ -72,17 +72,20 @@ def settings_rows(sides: Sequence[Side], *, every: bool = False) -> tuple[list[t
 
 def listening_rows(sides: Sequence[Side]) -> list[tuple[str, list[str]]]:
     """What listeners said of each run: means by model, best over base, the tags that the trained model got most."""
-    rows: list[tuple[str, list[str]]] = []
+    if not any(side.results and side.results.means() for side in sides):
+        return []
     models = list(dict.fromkeys(m for side in sides if side.results for m in side.results.models))
-    for model in models:
-        means = [side.results.means().get(model) if side.results else None for side in sides]
-        if any(mean is not None for mean in means):
-            rows.append((f"mean {model}", ["–" if mean is None else f"{mean:.1f}" for mean in means]))
-    if rows:
-        rows.append(("best over base", [_against_base(side.results) for side in sides]))
-        rows.append(("tags of best", [_tags(side.results) for side in sides]))
-        rows.append(("listeners", [_listeners(side.results) for side in sides]))
-    return rows
+    return [
+        ("mean " + " / ".join(models), [_means(side.results, models) for side in sides]),
+        ("best over base, won-tied-lost", [_against_base(side.results) for side in sides]),
+        ("tags of best", [_tags(side.results) for side in sides]),
+        ("listened by", [_listeners(side.results) for side in sides]),
+    ]
+
+
+def _means(results: Results | None, models: Sequence[str]) -> str:
+    means = results.means() if results else {}
+    return " / ".join(f"{means[model]:.1f}" if model in means else "–" for model in models) if means else "–"
 
 
 def _against_base(results: Results | None) -> str:
@@ -113,19 +116,20 @@ def prompts(sides: Sequence[Side]) -> list[str]:
     return list(dict.fromkeys(item.text for item in found.evaluation.items)) if found else []
 
 
+def clip_of(side: Side, text: str, model: str) -> Clip | None:
+    """A run's clip of a model for a prompt; None where it lacks one of the three, or the file."""
+    items = side.results.evaluation.items if side.results else ()
+    item = next((item for item in items if item.text == text), None)
+    clip = item.clips.get(model) if item else None
+    return clip if clip and clip.path else None
+
+
 def same_prompt(sides: Sequence[Side], text: str, model: str) -> SamePrompt:
     """The clips of one model for one prompt, level-matched among the runs. May measure files, so may take a second."""
-    clips: list[Clip | None] = []
-    levels: dict[str, float | None] = {}
-    for at, side in enumerate(sides):
-        items = side.results.evaluation.items if side.results else ()
-        item = next((item for item in items if item.text == text), None)
-        clip = item.clips.get(model) if item else None
-        clips.append(clip if clip and clip.path else None)
-        if item is not None and clip is not None and clip.path:
-            levels[str(at)] = loudness.loudness_of(item).get(model)
+    clips = tuple(clip_of(side, text, model) for side in sides)
+    levels = {str(at): loudness.clip_loudness(clip) for at, clip in enumerate(clips) if clip}
     gains = loudness.gains(levels)
-    return SamePrompt(text, tuple(clips), tuple(gains.get(str(at), 0.0) for at in range(len(sides))))
+    return SamePrompt(text, clips, tuple(gains.get(str(at), 0.0) for at in range(len(sides))))
 
 
 def markdown(sides: Sequence[Side]) -> str:

@@ -177,7 +177,7 @@ def conclusion(pair: Pair, prompts: int) -> str:
     if pair.p < ALPHA:
         return f"{said}: {ahead} is preferred."
     if sign_test(untied, 0) >= ALPHA:
-        return f"{said}: nothing can be concluded, even {untied} of {untied} would not be enough; judge at least 6."
+        return f"{said}: nothing can be concluded from fewer than 6 without ties."
     needed = trials_to_settle(pair.wins, pair.losses, prompts)
     if pair.p < PROMISING:
         return f"{said}: promising; {needed or 'many more'} prompts would settle it."

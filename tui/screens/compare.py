@@ -19,6 +19,7 @@ from tui.review.results import Results
 from tui.review.side_by_side import (
     SamePrompt,
     Side,
+    clip_of,
     listening_rows,
     load_side,
     markdown,
@@ -26,6 +27,7 @@ from tui.review.side_by_side import (
     same_prompt,
     settings_rows,
 )  # fmt: skip
+from tui.screens.background import Background
 from tui.screens.place import Place, RunsChanged
 from tui.screens.sound import PlayerNews, SoundScreen
 from tui.text import cut, fit, short
@@ -36,10 +38,11 @@ MOST_RUNS = len(LOOKS)
 MODELS = ("best", "final", "base")
 
 
-class CompareScreen(Place):
+class CompareScreen(Place, Background):
     """Two to six runs."""
 
     place = "compare"
+    AUTO_FOCUS = ""
     CSS_PATH = "../styles/compare.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("compare"))
 
@@ -100,16 +103,12 @@ class CompareScreen(Place):
         paths = self._chosen()
         if paths != self._paths or again:
             self._paths = paths
-            self.run_worker(partial(self._load, paths), group="sides", exclusive=True, thread=True)
+            self.look_up(lambda: [load_side(path) for path in paths], self._have, group="sides")
         elif not paths:
             self._write()
 
-    def _load(self, paths: list[Path]) -> None:
-        sides = [load_side(path) for path in paths]
-        self.app.call_from_thread(self._have, sides)
-
     def _have(self, sides: list[Side]) -> None:
-        self._sides, self._clips, self._run = sides, None, 0
+        self._sides, self._clips, self._run = sides, None, max(0, len(sides) - 1)
         self._prompt = min(self._prompt, max(0, len(prompts(sides)) - 1))
         self._write()
 
@@ -125,7 +124,7 @@ class CompareScreen(Place):
 
     def _columns(self, width: int) -> tuple[int, int]:
         """Width of the first column and of one run's."""
-        first = min(28, width // 3)
+        first = min(31, width * 2 // 5)
         return first, max(6, (width - first) // max(1, len(self._sides)) - 1)
 
     def _row(self, name: str, values: list[str], width: int, style: str = "") -> Content:
@@ -193,7 +192,7 @@ class CompareScreen(Place):
         for at, side in enumerate(self._sides):
             here = at == self._run
             glyph = "▶ " if here and playing else "▸ " if here else "  "
-            missing = self._clips is not None and self._clips.clips[at] is None
+            missing = clip_of(side, texts[self._prompt], self._model) is None
             style = "$warning" if missing else "$accent bold" if here else "$foreground"
             parts += [(f"{glyph}{cut(side.name, 18)}{' (no clip)' if missing else ''}", style), "  "]
         if status and playing:
@@ -215,11 +214,7 @@ class CompareScreen(Place):
             self.notify("There are no clips to play; the runs make them when they have trained.")
             return
         find = partial(same_prompt, list(self._sides), texts[self._prompt], self._model)
-        self.run_worker(partial(self._find_clips, find), group="clips", exclusive=True, thread=True)
-
-    def _find_clips(self, find: partial[SamePrompt]) -> None:
-        found = find()
-        self.app.call_from_thread(self._have_clips, found)
+        self.look_up(find, self._have_clips, group="clips")
 
     def _have_clips(self, found: SamePrompt) -> None:
         self._clips = found

@@ -15,10 +15,11 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.review import notes
+from tui.screens.background import Background
 from tui.widgets.lines import Lines
 
 
-class ExportScreen(ModalScreen[None]):
+class ExportScreen(ModalScreen[None], Background):
     """Writes the notes of a run, or of a folder of clips."""
 
     place = "export"
@@ -62,20 +63,20 @@ class ExportScreen(ModalScreen[None]):
 
     def action_write(self) -> None:
         chosen = [name for name, wanted in self._formats.items() if wanted]
-        self.run_worker(lambda: self._export(chosen), group="export", exclusive=True, thread=True)
+        self.look_up(lambda: self._export(chosen), self._done, group="export")
 
-    def _export(self, formats: list[str]) -> None:
+    def _export(self, formats: list[str]) -> list[Path] | UserError:
         try:
-            said = [f"written: {path}" for path in notes.export(self._run, formats=formats)]
+            return notes.export(self._run, formats=formats)
         except UserError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error")
-            return
-        self.app.call_from_thread(self._done, said)
+            return error
 
-    def _done(self, said: list[str]) -> None:
-        self.app.notify(said[0][0].upper() + said[0][1:])
-        if self.is_current:
-            self.dismiss()
+    def _done(self, found: list[Path] | UserError) -> None:
+        if isinstance(found, UserError):
+            self.notify(str(found), severity="error")
+            return
+        self.app.notify("Written: " + ", ".join(str(path) for path in found))
+        self.dismiss()
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(str(self._run.notes))

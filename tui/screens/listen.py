@@ -137,12 +137,9 @@ class ListenScreen(ListenPage):
             self._try(partial(playback.begin, session.trial))
             self._loop_from = None
             self.peaks = {}
-            self.run_worker(partial(self._find_levels, session, session.trial), group="levels", thread=True)
+            trial = session.trial
+            self.look_up(partial(levels, session, trial), partial(self._have_levels, trial), group="levels")
         self.write_page()
-
-    def _find_levels(self, session: Session, trial: Trial) -> None:
-        found = levels(session, trial)
-        self.app.call_from_thread(self._have_levels, trial, found)
 
     def _have_levels(self, trial: Trial, found: Levels) -> None:
         if self.playback is not None:
@@ -344,7 +341,9 @@ class ListenScreen(ListenPage):
     @on(Table.Moved, "#prompts")
     def _prompt_clicked(self, message: Table.Moved) -> None:
         session = self.session
-        if session is not None and message.key is not None and message.key != session.trial.id:
+        if session is None or message.key != message.table.key:
+            return  # the table has been moved on meanwhile, by the page itself
+        if message.key is not None and message.key != session.trial.id:
             at = next(i for i, trial in enumerate(session.trials) if trial.id == message.key)
             self.action_prompt(at - session.index)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,6 +15,7 @@ from engine.contract.errors import UserError
 from tui.review import envelope
 from tui.review.order import Trial
 from tui.review.session import Session
+from tui.screens.background import Background
 from tui.screens.place import Place
 from tui.screens.sound import route
 from tui.widgets.clips import ClipLook, Clips, pips
@@ -35,10 +37,18 @@ NOTHING = (
 )
 
 
-class ListenPage(Place):
+class Pictures(NamedTuple):
+    """By letter: peaks from 0 to 1, two a cell; spectrograms as (bands, columns)."""
+
+    peaks: dict[str, tuple[float, ...]]
+    mels: dict[str, NDArray[np.float32]]
+
+
+class ListenPage(Place, Background):
     """The widgets of Listen. Subclasses set the session and call ``write_page`` when something changed."""
 
     place = "listen"
+    AUTO_FOCUS = ""
     CSS_PATH = "../styles/listen.tcss"
 
     def __init__(self) -> None:
@@ -229,32 +239,33 @@ class ListenPage(Place):
             for letter in playback.letters
             if (session.trial.id, letter) in playback.started or session.rating(session.trial, letter).heard > 0
         ]
-        draw = partial(self._draw, session.trial, heard, playback, clips.wave_columns, clips.rows)
-        self.run_worker(draw, group="pictures", exclusive=True, thread=True)
+        seen = heard if session.may_be_seen(session.trial) else []
+        paths = {letter: path for letter in seen if (path := playback.path(letter)) is not None}
+        look = partial(pictures, paths, playback.levels.gains, clips.wave_columns, clips.rows, self.spectrogram)
+        self.look_up(look, partial(self._have_pictures, session.trial), group="pictures")
 
-    def _draw(self, trial: Trial, heard: list[str], playback: Playback, columns: int, rows: int) -> None:
-        peaks, mels = {}, {}
-        gains = playback.levels.gains if playback.levels else {}
-        for letter in heard:
-            path = playback.path(letter)
-            if path is None:
-                continue
-            factor = 10 ** (gains.get(letter, 0.0) / 20)
-            try:
-                peaks[letter] = tuple(peak * factor for peak in envelope.peaks(path, 2 * columns))
-                if self.spectrogram:
-                    mels[letter] = envelope.mel(path, columns, 2 * rows)
-            except (UserError, OSError):
-                continue
-        self.app.call_from_thread(self._drawn, trial, peaks, mels)
-
-    def _drawn(self, trial: Trial, peaks: dict[str, tuple[float, ...]], mels: dict[str, NDArray[np.float32]]) -> None:
+    def _have_pictures(self, trial: Trial, found: Pictures) -> None:
         if self.session is not None and trial is self.session.trial:
-            # One scale for the clips of a prompt: their loudness is matched, and the picture should say so.
-            top = max((max(each) for each in peaks.values()), default=1.0) or 1.0
-            self.peaks = {letter: tuple(peak / top for peak in each) for letter, each in peaks.items()}
-            self.mels = mels
+            self.peaks, self.mels = found
             self.write_clips()
+
+
+def pictures(paths: dict[str, Path], gains: dict[str, float], columns: int, rows: int, spectrogram: bool) -> Pictures:
+    """Envelopes and, when asked for, spectrograms of clips by letter. A file that cannot be read has none.
+
+    One scale for all: the clips' loudness is matched, and the envelopes show it.
+    """
+    peaks, mels = {}, {}
+    for letter, path in paths.items():
+        factor = 10 ** (gains.get(letter, 0.0) / 20)
+        try:
+            peaks[letter] = tuple(peak * factor for peak in envelope.peaks(path, 2 * columns))
+            if spectrogram:
+                mels[letter] = envelope.mel(path, columns, 2 * rows)
+        except (UserError, OSError):
+            continue
+    top = max((max(each) for each in peaks.values()), default=1.0) or 1.0
+    return Pictures({letter: tuple(peak / top for peak in each) for letter, each in peaks.items()}, mels)
 
 
 def _title(session: Session, trial: Trial) -> str:

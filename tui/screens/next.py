@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -18,6 +18,7 @@ from engine.contract.rundir import RunDir
 from tui import keys
 from tui.review.advice import advise_run
 from tui.review.results import Results, load_results
+from tui.screens.background import Background
 from tui.screens.place import Place, RunChanged, RunsChanged
 from tui.text import short
 from tui.widgets.lines import Lines
@@ -25,10 +26,36 @@ from tui.widgets.lines import Lines
 EVALUATION_ONLY = "evaluate."
 
 
-class NextScreen(Place):
+class Advised(NamedTuple):
+    """What was read of a run."""
+
+    path: Path
+    advice: list[dict[str, Any]]
+    settings: dict[str, Any]
+    results: Results | None
+    problem: str
+
+
+def read(path: Path) -> Advised:
+    """Advice on the run in a folder, or why there is none."""
+    run, results = RunDir(path), None
+    try:
+        results = load_results(path)
+    except UserError:
+        pass  # A run without clips has advice from its curves.
+    try:
+        if not run.config.is_file():
+            raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
+        return Advised(path, advise_run(run), values(run.settings()), results, "")
+    except UserError as error:
+        return Advised(path, [], {}, results, str(error))
+
+
+class NextScreen(Place, Background):
     """Advice on one run."""
 
     place = "next"
+    AUTO_FOCUS = ""
     CSS_PATH = "../styles/next.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("next"))
 
@@ -70,31 +97,12 @@ class NextScreen(Place):
             self._write()
         elif path != self._path:
             self._path = path
-            self.run_worker(partial(self._load, path), group="advice", exclusive=True, thread=True)
+            self.look_up(partial(read, path), self._have, group="advice")
 
-    def _load(self, path: Path) -> None:
-        run, problem, results = RunDir(path), "", None
-        advice: list[dict[str, Any]] = []
-        settings: dict[str, Any] = {}
-        try:
-            results = load_results(path)
-        except UserError:
-            pass  # A run without clips has advice from its curves.
-        try:
-            if not run.config.is_file():
-                raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
-            settings = values(run.settings())
-            advice = advise_run(run)
-        except UserError as error:
-            problem = str(error)
-        self.app.call_from_thread(self._have, path, advice, settings, results, problem)
-
-    def _have(
-        self, path: Path, advice: list[dict[str, Any]], settings: dict[str, Any], results: Results | None, problem: str
-    ) -> None:
-        if path == self._path:
-            self._advice, self._settings, self._results, self._problem = advice, settings, results, problem
-            self._chosen = min(self._chosen, max(0, len(advice) - 1))
+    def _have(self, found: Advised) -> None:
+        if found.path == self._path:
+            _, self._advice, self._settings, self._results, self._problem = found
+            self._chosen = min(self._chosen, max(0, len(self._advice) - 1))
             self._write()
 
     # -- drawing
@@ -142,23 +150,20 @@ class NextScreen(Place):
         chosen, fires = at == self._chosen, advice["fires"]
         number = str(sum(a["fires"] for a in self._advice[: at + 1])) if fires else "–"
         said = f"rule: {advice['rule']}" if fires else "did not fire"
-        style = "$accent bold" if chosen and fires else "bold" if fires else "$foreground" if chosen else "$quiet"
         title = self._changes_words(advice) if advice["changes"] else advice["rule"]
-        gap = max(1, width - 5 - len(title) - len(said))
-        head = Content.assemble(
-            ("▸ " if chosen else "  ", "$accent bold"),
-            (f"{number:<3}", style),
-            (title, style),
-            " " * gap,
-            (said, "$quiet"),
-        )
-        if not fires and not (self._why or chosen):
-            return [head]
-        lines = [head]
+        style = "$accent bold" if chosen else "bold" if fires else "$quiet"
+        head: list[tuple[str, str] | str] = [("▸ " if chosen else "  ", "$accent bold"), (f"{number:<3}", style)]
+        head.append((title, style))
+        if fires:
+            said = f"rule: {advice['rule']}"
+            head += [" " * max(1, width - 5 - len(title) - len(said)), (said, "$quiet")]
+        else:
+            head += [" " * max(2, 26 - len(title)), (f"{advice['rule']} needs {advice['needs']}", "$quiet")]
+        lines = [Content.assemble(*head)]
         if fires or self._why:
             lines += _folded("for", advice["for"] or ["nothing"], width, "$success")
             lines += _folded("against", advice["against"] or ["nothing"], width, "$warning")
-        if not fires:
+        if not fires and (self._why or chosen):
             lines += _folded("needs", [advice["needs"]], width, "$quiet")
         return lines
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEFT, RIGHT = 7, 19
+LEFT, RIGHT = 9, 19
 MOST_ROWS = 4
 
 

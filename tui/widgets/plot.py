@@ -49,6 +49,8 @@ def draw(widget: Widget, width: int, height: int, curves: Sequence[Curve], axes:
     if axes.log_y:
         low, high = math.log10(low), math.log10(high)
     plotext.clear_figure()
+    # The widget's size counts, not that of the terminal as plotext sees it.
+    plotext.limit_size(False, False)
     plotext.plotsize(width, height)
     plotext.theme("clear")
     plotext.xaxes(True, False)
