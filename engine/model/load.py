@@ -19,6 +19,7 @@ __all__ = [
     "load_decoder",
     "load_text_encoder",
     "load_tokenizer",
+    "quiet",
     "resolve_base",
 ]
 
@@ -28,7 +29,7 @@ def load_base(path: Path | str, *, device: torch.device | str, dtype: torch.dtyp
     from transformers import MusicgenForConditionalGeneration
 
     model: Any
-    with _quiet(), _named(path):
+    with quiet(), _named(path):
         model = MusicgenForConditionalGeneration.from_pretrained(str(path), dtype=torch.float32, local_files_only=True)
     model.decoder.to(dtype)
     _complete_config(model.config)
@@ -71,7 +72,7 @@ def _part(name: str, kind: Any, path: Path | str, device: torch.device | str, dt
 
     if not list(Path(path).glob("*.safetensors")):
         return getattr(load_base(path, device=device, dtype=dtype), name)
-    with _quiet(), _named(path):
+    with quiet(), _named(path):
         config = MusicgenConfig.from_pretrained(str(path), local_files_only=True)
         _complete_config(config)
         part = kind.from_pretrained(
@@ -88,7 +89,7 @@ def load_tokenizer(path: Path | str) -> Any:
     """The text tokenizer of a model folder."""
     from transformers import AutoTokenizer
 
-    with _quiet(), _named(path):
+    with quiet(), _named(path):
         return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
 
 
@@ -145,7 +146,7 @@ class _named:
             raise UserError(f"The model in {self.path} cannot be loaded: {reason}. Fetch or copy it again.") from error
 
 
-class _quiet:
+class quiet:
     """Keeps transformers' load report and bars off the log: what is unexpected here is expected by us."""
 
     def __enter__(self) -> None:

@@ -17,7 +17,8 @@ Progress = Callable[[int, int], None]
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _EXTRAS = (
-    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "spiece.model",
 )  # fmt: skip
 
@@ -89,6 +90,16 @@ def _shards_are_there(weights: Path) -> bool:
 def _fetch(base: str, progress: Progress | None) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
+    interruption: list[Exception] = []
+
+    def tell(done: int, total: int) -> None:
+        try:
+            if progress:
+                progress(done, total)
+        except Exception as error:
+            interruption.append(error)
+            raise
+
     command = f"hf download {base}"
     if offline():
         raise UserError(
@@ -101,13 +112,12 @@ def _fetch(base: str, progress: Progress | None) -> Path:
         names = _wanted(sizes)
         total, done, folder = sum(sizes[name] for name in names), 0, ""
         for name in names:
-            folder = hf_hub_download(base, name, tqdm_class=_reporter(progress, done, total))
+            folder = hf_hub_download(base, name, tqdm_class=_reporter(tell, done, total))
             done += sizes[name]
-            if progress:
-                progress(done, total)
-    except UserError:
-        raise
+            tell(done, total)
     except Exception as error:
+        if interruption:
+            raise interruption[0] from None
         raise _fetch_error(base, command, error) from None
     # The configuration lies at the snapshot's root whatever file came last.
     return Path(folder).parent
@@ -124,7 +134,7 @@ def _wanted(sizes: dict[str, int]) -> list[str]:
     raise UserError("the repository holds no weights that transformers loads")
 
 
-def _reporter(progress: Progress | None, before: int, total: int) -> type:
+def _reporter(tell: Progress, before: int, total: int) -> type:
     from huggingface_hub.utils import tqdm
 
     class Reporter(tqdm):  # type: ignore[misc]
@@ -136,8 +146,7 @@ def _reporter(progress: Progress | None, before: int, total: int) -> type:
 
         def update(self, n: float | None = 1) -> bool | None:
             self.fetched += n or 0
-            if progress:
-                progress(min(before + int(self.fetched), total), total)
+            tell(min(before + int(self.fetched), total), total)
             return None
 
     return Reporter

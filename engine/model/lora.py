@@ -18,9 +18,10 @@ from torch import nn
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
-from engine.model.load import load_base, load_tokenizer, resolve_base
+from engine.model.load import load_base, load_tokenizer, quiet, resolve_base
 
 WEIGHTS = "adapter_model.safetensors"
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 def attach(decoder: nn.Module, lora: config.Lora, seed: int = 0) -> Any:
@@ -171,11 +172,12 @@ def merge(run: RunDir, which: str, out_dir: Path) -> None:
     _adapter_config(folder)
     base = resolve_base(run.settings().model.base)
     model: Any = merge_adapter(load_base(base, device="cpu", dtype=torch.float32), folder)
-    model.save_pretrained(out_dir)
-    load_tokenizer(base).save_pretrained(out_dir)
-    extractor = base / "preprocessor_config.json"
-    if extractor.is_file():
-        write_atomically(out_dir / extractor.name, extractor.read_bytes())
+    with quiet():
+        model.save_pretrained(out_dir)
+        load_tokenizer(base).save_pretrained(out_dir)
+    for name in PROCESSOR_FILES:
+        if (base / name).is_file():
+            write_atomically(out_dir / name, (base / name).read_bytes())
     flush(out_dir)
 
 
