@@ -91,6 +91,7 @@ class Decoder:
         self.vocabulary = config.vocab_size
         self.heads = config.num_attention_heads
         self.hidden = config.hidden_size
+        self.channels = config.audio_channels
         self.delays = delays(config.num_codebooks, config.audio_channels)
         self.pad = config.pad_token_id if config.pad_token_id is not None else config.vocab_size
         self.activation = decoder.layers[0].activation_fn
@@ -160,6 +161,12 @@ class Decoder:
                 on_step(step + 1, steps)
         return self._revert(state.sequence, frames)
 
+    def release(self) -> None:
+        """Give back caches and graphs of the last batch."""
+        self._state = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _report_now(self, step: int, steps: int) -> bool:
         if self.device.type != "cuda":
             return True
@@ -182,7 +189,7 @@ class Decoder:
         """The static tensors (and graphs) for this shape, kept from the last call when it was the same."""
         shape = (states.shape[0], states.shape[1], steps, sampling)
         if self._state is None or self._state.shape != shape:
-            self._state = None  # free the old caches first
+            self.release()  # the old caches go before the new ones come
             self._state = _State(self, shape)
         self._read_text(self._state, states, mask)
         self._state.capture()

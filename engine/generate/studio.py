@@ -1,0 +1,132 @@
+"""Turns prompts into clips with one model after another, in batches whose shape never changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from engine.contract import config
+from engine.contract.errors import UserError
+from engine.generate import noise
+from engine.generate.codec import to_audio
+from engine.generate.decode import Decoder, Sampling
+from engine.generate.results import Task
+from engine.model import load
+
+BATCH = 8
+"""Prompts decoded at once when the setting says "auto"."""
+
+TEXT_BLOCK = 64
+"""Text is padded to a multiple of this many tokens."""
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+Keep = Callable[[Task, np.ndarray, np.ndarray], None]
+"""Called with a task, its audio (channels, samples) and its codes (K, frames)."""
+
+
+def arithmetic(settings: config.Settings, device: torch.device) -> str:
+    """Precision that clips are decoded in: that of training on a GPU, fp32 on a CPU."""
+    return settings.train.precision if device.type == "cuda" else "fp32"
+
+
+class Studio:
+    """What all models of one base share: text states, EnCodec, sampling, and the shape of a batch.
+
+    The last digits of a matrix product depend on the shape of the batch, and one digit can turn a code. So a batch
+    always has the same number of rows, filled up with copies that are thrown away, and text has the same padding: a
+    clip that is made alone is, bit for bit, the clip that is made among others.
+    """
+
+    def __init__(self, base: Path, texts: Sequence[str], settings: config.Settings, device: torch.device):
+        self.device, self.settings = device, settings.evaluate
+        self.dtype = DTYPES[arithmetic(settings, device)]
+        self.batch = BATCH if settings.evaluate.batch_size == "auto" else settings.evaluate.batch_size
+        self.states = _text_states(base, texts, device)
+        self.codec: Any = load.load_audio_encoder(base, device=device)
+        self.rate: int = self.codec.config.sampling_rate
+        self.samples = round(self.settings.duration * self.rate)
+        self.frames = math.ceil(self.samples / self.codec.config.hop_length)
+        self.sampling = Sampling(
+            self.settings.guidance_scale, self.settings.temperature, self.settings.top_k, self.settings.top_p
+        )
+
+    def make(
+        self,
+        decoder: Decoder,
+        tasks: Sequence[Task],
+        keep: Keep,
+        *,
+        note: Callable[[str], None],
+        on_step: Callable[[int], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Make and keep the clips of one model, batch by batch.
+
+        ``on_step`` is called with steps gone, counted for each clip. Running out of memory halves the
+        batch, for all that follows. Raises ``decode.Stopped`` when told to stop between two steps, and UserError when
+        a single clip does not fit.
+        """
+        # Equal padding within a batch, else a short text would be padded for its neighbour's sake.
+        waiting = sorted(tasks, key=lambda task: self._padded(task))
+        while waiting:
+            here = [task for task in waiting[: self.batch] if self._padded(task) == self._padded(waiting[0])]
+            try:
+                codes, audio = self._batch(decoder, here, on_step, should_stop)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                if self.batch == 1:
+                    raise UserError(
+                        f"The memory of {self.device} does not hold a single clip of {self.settings.duration:g} s; "
+                        "free it, or shorten evaluate.duration."
+                    ) from None
+                decoder.release()
+                self.batch = math.ceil(self.batch / 2)
+                note(f"memory ran out: going on with {self.batch} prompts at once; clips may differ in detail from now")
+                continue
+            for task, its_audio, its_codes in zip(here, audio, codes, strict=True):
+                keep(task, its_audio, its_codes)
+            waiting = waiting[len(here) :]
+
+    def _batch(
+        self, decoder: Decoder, here: list[Task], on_step: Callable[[int], None], should_stop: Callable[[], bool]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows = [*here, *[here[-1]] * (self.batch - len(here))]
+        length = self._padded(here[0])
+        states = torch.stack([F.pad(self.states[r.prompt.text], (0, 0, 0, length - self._tokens(r))) for r in rows])
+        mask = torch.tensor([[1] * self._tokens(r) + [0] * (length - self._tokens(r)) for r in rows])
+        keys = [noise.key(self.settings.seed, row.prompt.text, row.repeat) for row in rows]
+        reached = 0
+
+        def stepped(done: int, total: int) -> None:
+            nonlocal reached
+            on_step((done - reached) * len(here))
+            reached = done
+
+        codes = decoder.decode(states, mask, self.frames, self.sampling, keys, on_step=stepped, should_stop=should_stop)
+        audio = to_audio(self.codec, codes, decoder.channels)[: len(here), :, : self.samples]
+        return codes[: len(here)].cpu().numpy(), audio.cpu().numpy()
+
+    def _tokens(self, task: Task) -> int:
+        return len(self.states[task.prompt.text])
+
+    def _padded(self, task: Task) -> int:
+        return math.ceil(self._tokens(task) / TEXT_BLOCK) * TEXT_BLOCK
+
+
+def _text_states(base: Path, texts: Sequence[str], device: torch.device) -> dict[str, torch.Tensor]:
+    """T5's states (L, d_text) of each text, encoded one at a time so that none depends on its neighbours."""
+    encoder, tokenizer = load.load_text_encoder(base, device=device), load.load_tokenizer(base)
+    return {text: load.encode_text(encoder, tokenizer, [text], device)[0][0] for text in dict.fromkeys(texts)}
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's allocator raises a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
