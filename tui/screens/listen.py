@@ -70,8 +70,9 @@ class ListenScreen(ListenPage):
     def _open_shown(self) -> None:
         """Open the session of the run that is shown; without one, of the newest run that has clips."""
         path = self.panel.shown_path or next((s.path for s in self.panel.summaries if s.clips), None)
-        fresh = self.session is None and path is not None and bool(evaluation_folders(path))
-        if path is not None and (path != self._path or (fresh and not self.problem)):
+        # Clips may come while the place is shown; what was refused once is not asked again every two seconds.
+        fresh = self.session is None and not self.problem and path is not None and bool(evaluation_folders(path))
+        if path is not None and (path != self._path or fresh):
             self._set = 0 if path != self._path else self._set
             self._path = path
             self._open(self._listener or self.panel.listener or default_listener())
@@ -85,9 +86,12 @@ class ListenScreen(ListenPage):
             self._try(self.playback.log_heard)
             self.playback.close()
         self._listener, self.problem, self.session, self.playback = listener, "", None, None
+        folders = evaluation_folders(self._path)
+        if not folders:
+            self.write_page()
+            return
         try:
-            folders = evaluation_folders(self._path)
-            evaluation = open_evaluation(folders[self._set % len(folders)] if folders else self._path)
+            evaluation = open_evaluation(folders[self._set % len(folders)])
             session = Session.open(evaluation, listener, self.panel.settings.review)
         except UserError as error:
             self.problem = str(error)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 NOTHING = (
     "No clips to listen to yet.",
-    "",
     "A run makes them when it has trained; `mgl-tui evaluate RUN` makes them for one that has none.",
     "R goes to the runs; p there opens a folder of clips that another script made.",
 )
@@ -96,7 +95,8 @@ class ListenPage(Place, Background):
         self.set_class(self.session is None, "-no-session")
         if self.session is None or self.playback is None:
             lines = [self.problem] if self.problem else list(NOTHING)
-            self.query_one("#no-session-text", Lines).show(lines)
+            folded = [part for line in lines for part in Content(line).wrap(min(76, self.size.width - 6))]
+            self.query_one("#no-session-text", Lines).show(folded)
             return
         self._write_prompts(self.session)
         self._write_prompt(self.session)

@@ -1,0 +1,124 @@
+"""Compare: what differs between runs, and the same prompt by ear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.contract.config import Settings, override
+from tests.panel.listening import panel, running, text, until
+from tests.review.clips import judge, make_run, write_events
+from tui.app import PanelApp
+from tui.review.evaluation import open_evaluation
+from tui.screens.compare import CompareScreen
+from tui.widgets.overlay_chart import OverlayChart
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    first = make_run(folder, "first")
+    second = make_run(folder, "second", settings=override(Settings(), ["lora.rank=16", "train.epochs=3"]), clips=False)
+    write_events(second, [(0, 4.5), (30, 4.0), (60, 3.7)])
+    make_run(folder, "third", prompts=["upbeat synthwave, driving bass"])
+    judge(open_evaluation(first.path), "anna", [{"base": 2, "best": 4, "final": 3}])
+    return folder
+
+
+def compare(runs: Path, *marked: str) -> PanelApp:
+    app = panel(runs, run="first", mode="compare")
+    app.marked = [runs / name for name in marked]
+    return app
+
+
+def screen(app: PanelApp) -> Any:
+    assert isinstance(app.screen_stack[0], CompareScreen)
+    return app.screen_stack[0]
+
+
+async def test_only_the_settings_that_differ_are_shown_and_equals_shows_all(runs: Path) -> None:
+    app = compare(runs, "first", "second")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "lora.rank" in text(app))
+        shown = text(app)
+        assert "train.epochs" in shown
+        assert "lora.dropout" not in shown
+        await pilot.press("equals_sign")
+        await until(pilot, lambda: "lora.dropout" in text(app))
+        before = text(app)
+        await pilot.press("pagedown")
+        await until(pilot, lambda: text(app) != before)
+
+
+async def test_listening_results_stand_side_by_side(runs: Path) -> None:
+    app = compare(runs, "first", "third")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "2.0 / 4.0 / 3.0" in text(app))
+        assert "8-0-0 p = 0.008" in text(app)
+
+
+async def test_curves_lie_over_steps_clips_or_time(runs: Path) -> None:
+    app = compare(runs, "first", "second")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "3.700" in text(app))
+        chart = app.screen.query_one(OverlayChart)
+        seen = []
+        for _ in range(3):
+            await pilot.press("x")
+            seen.append(chart.axis)
+        assert sorted(seen) == ["clips", "step", "time"]
+
+
+async def test_the_same_prompt_is_played_from_run_to_run(runs: Path) -> None:
+    app = compare(runs, "first", "third")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "prompt 1 of 8" in text(app))
+        await pilot.press("space")
+        clips = (await until(pilot, lambda: screen(app)._clips)).clips
+        assert [clip.path.parents[2].name for clip in clips] == ["first", "third"]
+        await pilot.press("a")
+        await until(pilot, lambda: app.player.status.index == 0)
+        await pilot.press("b")
+        await until(pilot, lambda: app.player.status.index == 1)
+        await pilot.press("down")
+        await until(pilot, lambda: "prompt 2 of 8" in text(app))
+        assert "third (no clip)" in text(app)
+        await pilot.press("up", "m")
+        assert "final" in text(app)
+
+
+async def test_one_run_alone_says_how_to_mark_others(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", clips=False)
+    app = compare(tmp_path / "runs")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "space in Runs marks others" in text(app))
+        await pilot.press("space", "a", "b", "m", "down")
+        assert "Nothing has been judged yet" in text(app)
+
+
+async def test_without_marks_the_shown_run_and_the_one_before_are_compared(runs: Path) -> None:
+    app = panel(runs, run="second", mode="compare")
+    async with running(app) as pilot:
+        await until(pilot, lambda: len(screen(app)._sides) == 2)
+        assert [side.name for side in screen(app)._sides] == ["first", "second"]
+
+
+async def test_the_comparison_is_exported_as_markdown(runs: Path) -> None:
+    app = compare(runs, "first", "second")
+    async with running(app) as pilot:
+        await until(pilot, lambda: len(screen(app)._sides) == 2)
+        await pilot.press("e")
+        written = runs / "compare-first-second.md"
+        await until(pilot, written.is_file)
+        assert "| lora.rank | 12 | 16 |" in written.read_text()
+
+
+@pytest.mark.parametrize("size", [(120, 35), (80, 24)])
+async def test_all_three_cards_have_room_at_every_size(runs: Path, size: tuple[int, int]) -> None:
+    app = compare(runs, "first", "second")
+    async with running(app, size) as pilot:
+        await until(pilot, lambda: "lora.rank" in text(app))
+        for said in ("Valid loss", "Settings that differ", "Listening", "listened by", "prompt 1 of 8"):
+            assert said in text(app), said

@@ -1,0 +1,325 @@
+"""Listen, driven from the keyboard: the session's file first, what is on the screen second."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.audio.parts import Pulse
+from tests.conftest import need
+from tests.panel.listening import listening, panel, running, screen_of, stored, text, until
+from tests.review.clips import make_evaluation, make_foreign_evaluation, make_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    make_run(tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+async def test_a_digit_scores_the_clip_and_is_on_disk_at_once(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("4")
+        assert stored(runs)["ratings"]["1"]["A"]["score"] == 4
+        await pilot.press("2")
+        assert stored(runs)["ratings"]["1"]["B"]["score"] == 2
+        assert (stored(runs)["trial"], stored(runs)["letter"]) == ("1", "C")
+        assert "2 of 24 judged" in text(app)
+
+
+async def test_after_the_last_score_of_a_prompt_the_next_prompt_comes(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("4", "2", "3")
+        await until(pilot, lambda: screen_of(app).playback.trial.id == "2" and screen_of(app).playback.levels)
+        assert "Prompt 2 of 8" in text(app)
+        await pilot.press("5")
+        assert stored(runs)["ratings"]["2"]["A"]["score"] == 5
+
+
+async def test_a_second_thought_on_a_score_stays_on_the_clip(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("4", "a", "5")
+        assert stored(runs)["ratings"]["1"]["A"]["score"] == 5
+        assert stored(runs)["letter"] == "A"
+
+
+async def test_letters_and_arrows_move_among_the_clips(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        for key, letter in (("b", "B"), ("c", "C"), ("left", "B"), ("a", "A"), ("left", "A"), ("right", "B")):
+            await pilot.press(key)
+            assert screen_of(app).session.letter == letter
+
+
+async def test_t_and_a_letter_tags_the_clip_and_again_takes_it_off(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("t")
+        assert "press the tag's letter" in text(app)
+        await pilot.press("n")
+        await pilot.press("t", "g")
+        assert stored(runs)["ratings"]["training"]["A"]["tags"] == ["noise", "generic"]
+        assert "noise✔" in text(app)
+        await pilot.press("t", "n")
+        assert stored(runs)["ratings"]["training"]["A"]["tags"] == ["generic"]
+
+
+async def test_a_letter_without_a_tag_and_escape_tag_nothing(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("t", "z", "t", "escape")
+        assert screen_of(app).session.state.ratings.get("training", {}) == {}
+        assert app.current_mode == "listen"
+
+
+async def test_a_note_is_kept_at_every_key_and_capitals_are_text_in_it(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("i", *"LoFi")
+        assert stored(runs)["ratings"]["training"]["A"]["note"] == "LoFi"
+        await pilot.press("1", "enter")
+        assert stored(runs)["ratings"]["training"]["A"]["note"] == "LoFi1"
+        assert stored(runs)["ratings"]["training"]["A"]["score"] is None
+        await pilot.press("u")
+        assert stored(runs)["ratings"]["training"]["A"]["note"] == ""
+
+
+async def test_escape_takes_a_note_back_and_stays_in_listen(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("i", *"first", "enter")
+        await pilot.press("i", *" thoughts", "escape")
+        await pilot.pause()
+        assert stored(runs)["ratings"]["training"]["A"]["note"] == "first"
+        assert app.current_mode == "listen"
+
+
+async def test_undo_goes_back_to_the_prompt_it_belongs_to(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("3", "down", "down", "u")
+        assert stored(runs)["trial"] == "training"
+        assert stored(runs)["ratings"]["training"]["A"]["score"] is None
+
+
+async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        for _ in range(23):
+            await pilot.press("3")
+        shown = text(app)
+        for name in ("base", "best", "final", "LUFS   base"):
+            assert name not in shown
+        await pilot.press("4")
+        assert stored(runs)["revealed"]["early"] is False
+        await until(pilot, lambda: "final" in text(app))
+        assert "nothing can be concluded" in text(app) or "no difference heard" in text(app)
+
+
+async def test_names_shown_early_are_recorded(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("V")
+        assert stored(runs)["revealed"]["early"] is True
+        assert "base" in text(app)
+
+
+async def test_nothing_is_drawn_of_a_clip_before_it_was_played(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        assert screen_of(app).peaks == {}
+        await pilot.press("b")
+        await until(pilot, lambda: set(screen_of(app).peaks) == {"B"})
+        await pilot.press("g")
+        await until(pilot, lambda: set(screen_of(app).mels) == {"B"})
+
+
+async def test_a_session_goes_on_where_it_was_left(runs: Path) -> None:
+    first = panel(runs)
+    async with listening(first) as pilot:
+        await pilot.press("down", "down", "down", "c")
+        order = [trial.order for trial in screen_of(first).session.trials]
+    again = panel(runs)
+    async with listening(again) as pilot:
+        assert (screen_of(again).session.trial.id, screen_of(again).session.letter) == ("3", "C")
+        assert [trial.order for trial in screen_of(again).session.trials] == order
+
+
+async def test_another_listener_begins_anew_and_a_bad_name_is_refused(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("4", "w")
+        await pilot.press(*["backspace"] * 4, *"../x", "enter")
+        await pilot.pause()
+        assert screen_of(app).session.state.listener == "anna"
+        await pilot.press("w", *["backspace"] * 4, *"ben", "enter")
+        await until(pilot, lambda: screen_of(app).session and screen_of(app).session.state.listener == "ben")
+        assert screen_of(app).session.done == 0
+
+
+async def test_equal_weights_are_said_before_the_session_and_chosen(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", same_weights=("best", "final"))
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "best and final have the same weights" in text(app))
+        await pilot.press("2")
+        await until(pilot, lambda: screen_of(app).session)
+        assert stored(tmp_path / "runs")["equal"] == "two"
+        assert [len(trial.order) for trial in screen_of(app).session.trials] == [2] * 8
+
+
+async def test_clips_that_are_one_are_not_drawn_before_they_are_judged(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", same_weights=("best", "final"))
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "have the same weights" in text(app))
+        await pilot.press("3")
+        await until(pilot, lambda: screen_of(app).playback and screen_of(app).playback.levels)
+        await pilot.press("a", "b", "c")
+        await pilot.pause(0.3)
+        assert screen_of(app).peaks == {}
+
+
+async def test_ranking_takes_ranks_ties_and_all_bad(runs: Path) -> None:
+    app = panel(runs, "review.mode=ranking", "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("1", "1", "5", "2")
+        ranks = stored(runs)["ratings"]["1"]
+        assert [ranks[letter]["rank"] for letter in "ABC"] == [1, 1, 2]
+        await until(pilot, lambda: screen_of(app).playback.trial.id == "2")
+        await pilot.press("x")
+        assert stored(runs)["all_bad"] == ["2"]
+
+
+async def test_without_sound_the_line_that_fetches_a_clip_names_no_model(runs: Path) -> None:
+    app = panel(runs)
+    async with listening(app) as pilot:
+        await pilot.press("space")
+        await until(pilot, lambda: "scp" in text(app))
+        assert "judging works" in text(app)
+        assert "_model" not in app.player.status.hint
+        await pilot.press("r")
+        await until(pilot, lambda: "On your laptop" in text(app))
+        assert "_model" not in text(app)
+
+
+async def test_a_folder_of_another_script_opens_with_its_gaps(tmp_path: Path) -> None:
+    folder = make_foreign_evaluation(tmp_path / "runs" / "old" / "evaluation")
+    next((folder / "best_model").glob("*_0_*.wav")).unlink()
+    app = panel(tmp_path / "runs", "review.training_item=false", run="old")
+    async with listening(app) as pilot:
+        assert screen_of(app).session.total == 8
+        await pilot.press("4", "3")
+        assert stored(tmp_path / "runs", "old")["ratings"]["1"]["B"]["score"] == 3
+
+
+async def test_a_file_that_vanishes_is_shown_as_missing(runs: Path) -> None:
+    first = panel(runs, "review.training_item=false")
+    async with listening(first) as pilot:
+        await pilot.press("3")
+        order = screen_of(first).session.trials[1].order
+    next((runs / "first" / "evaluation" / f"{order[1]}_model").glob("02*")).unlink()
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("down")
+        await until(pilot, lambda: "the file is missing" in text(app))
+        await pilot.press("b", "3")
+        assert "B" not in stored(runs)["ratings"].get("2", {})
+
+
+async def test_a_run_without_clips_says_how_to_make_them(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", clips=False)
+    app = panel(tmp_path / "runs")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "mgl-tui evaluate" in text(app))
+        await pilot.press("space", "3", "t", "i", "n", "u", "V")
+        assert app.current_mode == "listen"
+
+
+async def test_clips_that_come_while_it_is_shown_are_opened(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", clips=False)
+    app = panel(tmp_path / "runs")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "mgl-tui evaluate" in text(app))
+        make_evaluation(run.evaluation())
+        await until(pilot, lambda: screen_of(app).session)
+
+
+async def test_a_damaged_session_is_named_and_nothing_is_overwritten(runs: Path) -> None:
+    (runs / "first" / "review").mkdir()
+    (runs / "first" / "review" / "anna.json").write_text("{")
+    app = panel(runs)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "cannot be read as a listening session" in text(app))
+        assert (runs / "first" / "review" / "anna.json").read_text() == "{"
+
+
+async def test_another_prompt_set_has_a_session_of_its_own(runs: Path) -> None:
+    make_evaluation(runs / "first" / "evaluation_jazz", ["cool jazz", "free jazz"])
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: "cool jazz" in text(app))
+        await pilot.press("4")
+        assert (runs / "first" / "review_jazz" / "anna.json").is_file()
+
+
+@pytest.mark.parametrize("size", [(120, 35), (80, 24), (200, 60)])
+async def test_everything_has_its_place_at_every_size(runs: Path, size: tuple[int, int]) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app, size) as pilot:
+        await pilot.press("4")
+        shown = text(app)
+        for said in ("upbeat synthwave, driving bass", "on-style", "note", "judged", "not heard", "4", "loop", "play"):
+            assert said in shown, said
+        assert all(len(line) <= size[0] for line in shown.splitlines())
+
+
+async def test_fifty_prompts_scroll_with_the_cursor(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", prompts=[f"prompt number {n}" for n in range(1, 51)], seconds=0.2)
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press(*["down"] * 40)
+        assert "prompt number 41" in text(app)
+        assert "Prompt 41 of 50" in text(app)
+
+
+async def test_a_click_on_a_prompt_goes_there(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.click("#prompts", offset=(10, 4))
+        await until(pilot, lambda: screen_of(app).session.trial.id == "4")
+
+
+@pytest.mark.audio
+async def test_what_is_heard_is_played_switched_and_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need(shutil.which("pulseaudio") and shutil.which("parec"), "PulseAudio and its tools")
+    make_run(tmp_path / "runs", seconds=6.0, rate=32000)
+    pulse = Pulse(tmp_path / "p")
+    try:
+        monkeypatch.setenv("PULSE_SERVER", pulse.address)
+        monkeypatch.delenv("SSH_CONNECTION", raising=False)
+        app = panel(tmp_path / "runs", "audio.output=pacat", "review.training_item=false")
+        async with listening(app) as pilot:
+            await until(pilot, lambda: app.player.status.output == "pacat")
+            since = pulse.mark()
+            await pilot.press("space")
+            await until(pilot, lambda: app.player.status.playing and app.player.status.position > 1.0)
+            assert "♪" in text(app)
+            await pilot.press("b")
+            await until(pilot, lambda: app.player.status.index == 1 and app.player.status.heard[1] > 0.5)
+            assert app.player.status.position > 1.4
+            await pilot.press("space")
+            await until(pilot, lambda: not app.player.status.playing)
+            await until(pilot, lambda: {e["letter"] for e in stored(tmp_path / "runs")["played"]} == {"A", "B"})
+            assert abs(pulse.recording(since)).max() > 0.02
+            await pilot.press("o")
+            await until(pilot, lambda: app.player.status.loop == (0.0, None))
+        assert stored(tmp_path / "runs")["outputs"] == ["pacat"]
+    finally:
+        pulse.close()

@@ -1,0 +1,58 @@
+"""The sound screen and what the player says to the panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.panel.listening import listening, panel, screen_of, stored, text, until
+from tests.review.clips import make_run
+from tui.audio.player import PlayerMessage, PlayerStatus
+from tui.screens.sound import SoundScreen, route
+
+
+async def test_a_key_in_the_browsers_page_counts_like_one_here(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs")
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with listening(app) as pilot:
+        app._heard_from_player(PlayerMessage("key", data={"key": "4"}))
+        await until(pilot, lambda: screen_of(app).session.done == 1)
+        assert stored(tmp_path / "runs")["ratings"]["1"]["A"]["score"] == 4
+        app._heard_from_player(PlayerMessage("key", data={"key": "q"}))
+        app._heard_from_player(PlayerMessage("key", data={"key": "R"}))
+        await pilot.pause(0.2)
+        assert app.is_running
+        assert app.current_mode == "listen"
+
+
+async def test_the_sound_screen_asks_and_hands_the_answer_on(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs")
+    app = panel(tmp_path / "runs")
+    async with listening(app) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, SoundScreen))
+        await pilot.press("p")
+        await until(pilot, lambda: "no sound output to prove" in text(app))
+        app._heard_from_player(PlayerMessage("proof", "A chirp was played.", {"proven": None}))
+        await until(pilot, lambda: "Did you hear the chirp?" in text(app))
+        await pilot.press("n")
+        await until(pilot, lambda: "Did you hear the chirp?" not in text(app))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.current_mode == "listen"
+
+
+async def test_the_route_stands_in_the_header_with_a_mark_when_it_was_proven(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs")
+    app = panel(tmp_path / "runs")
+    async with listening(app) as pilot:
+        await until(pilot, lambda: "♪ no sound" in text(app))
+    assert route(PlayerStatus(label="laptop (browser)", proven=True)) == "laptop (browser) ✔"
+
+
+async def test_leaving_the_panel_ends_the_audio_worker(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs")
+    app = panel(tmp_path / "runs")
+    async with listening(app):
+        worker = app.player._worker
+        assert worker is not None
+    assert worker._process.poll() is not None
