@@ -83,7 +83,7 @@ def prepare_session(
     course = plan(settings, len(data.train))
     decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
     identity = {"data": data.fingerprint, "base": data.base_fingerprint}
-    adapted = lora.attach(_frozen(decoder, dtype, settings.train), settings.lora, settings.train.seed)
+    adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
     parameters = list(lora.trainable(adapted).values())
     optimizer = torch.optim.AdamW(
         parameters,
@@ -154,7 +154,7 @@ def _reporter(journal: Journal, state: str, phase: str, unit: str) -> Callable[[
     return report
 
 
-def _frozen(decoder: Any, dtype: torch.dtype, settings: config.Train) -> Any:
+def freeze(decoder: Any, dtype: torch.dtype, settings: config.Train) -> Any:
     """The decoder ready to carry adapters: frozen, its big matrices in half precision where that is used."""
     decoder.requires_grad_(False)
     for module in decoder.modules():
@@ -165,7 +165,10 @@ def _frozen(decoder: Any, dtype: torch.dtype, settings: config.Train) -> Any:
         if isinstance(getattr(module, "dropout", None), float):
             module.dropout = settings.model_dropout
     if settings.gradient_checkpointing:
-        decoder.gradient_checkpointing_enable({"use_reentrant": False})
+        # Newer releases of transformers have another name for it and warn about the old one.
+        name = "activation_checkpointing_enable"
+        enable = getattr(decoder, name) if hasattr(decoder, name) else decoder.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     return decoder
 
 
