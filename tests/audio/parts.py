@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tui.audio.clips import read
 from tui.audio.player import Player, PlayerMessage
 from tui.audio.proof import correlation
 
@@ -123,6 +124,11 @@ class Pulse:
         """SIGSTOP: the server is there and does not answer any more."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def kill(self) -> None:
+        """The server is gone from one moment to the next."""
+        self._process.kill()
+        self._process.wait()
+
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
@@ -215,7 +221,9 @@ class Chromium:
         )
         told = folder / "profile" / "DevToolsActivePort"
         port = wait_for(lambda: told.exists() and told.read_text().split("\n")[0], 30.0, "Chromium")
-        self._line = connect(f"ws://127.0.0.1:{port}{told.read_text().splitlines()[1]}", max_size=None, proxy=None)
+        address = f"ws://127.0.0.1:{port}{told.read_text().splitlines()[1]}"
+        self._open = contextlib.ExitStack()
+        self._line = self._open.enter_context(connect(address, max_size=None))
         self._count = 0
         targets = self._call("Target.getTargets")["targetInfos"]
         target = next(each["targetId"] for each in targets if each["type"] == "page")
@@ -260,7 +268,7 @@ class Chromium:
         return str(self._call("Page.captureScreenshot")["data"])
 
     def close(self) -> None:
-        self._line.close()
+        self._open.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         try:
@@ -316,7 +324,31 @@ class Listener(Player):
         assert self.status.output == output, self.status
 
 
-def place_of(part: NDArray[np.float32], clip: NDArray[np.float32]) -> tuple[float, float]:
+def place_of(part: NDArray[np.float32], clip: Path) -> tuple[float, float]:
     """How well a recorded part fits anywhere in a clip (0 to 1), and at which second of the clip it begins."""
-    score, offset = correlation(clip, part)
+    score, offset = correlation(read(clip, RATE)[:, 0], part)
     return score, offset / RATE
+
+
+def first_sound(recorded: NDArray[np.float32]) -> int:
+    """The first sample that is not silence."""
+    loud = np.flatnonzero(np.abs(recorded) > 0.003)
+    assert len(loud), "nothing was heard"
+    return int(loud[0])
+
+
+def switch_error(recorded: NDArray[np.float32], old: Path, new: Path) -> float:
+    """Seconds by which the position jumped in what was heard when ``old`` gave way to ``new``.
+
+    Compares the last tenth of a second that is clearly the one with the first that is clearly the other.
+    """
+    size = RATE // 10
+    lags: dict[Path, list[float]] = {old: [], new: []}
+    for start in range(first_sound(recorded) + size, len(recorded) - size, size // 2):
+        for clip, found in lags.items():
+            score, place = place_of(recorded[start : start + size], clip)
+            if score > 0.95:
+                found.append(place - start / RATE)
+    assert lags[old], "the first clip was not heard"
+    assert lags[new], "the second clip was not heard"
+    return lags[new][0] - lags[old][-1]

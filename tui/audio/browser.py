@@ -184,9 +184,9 @@ class Browser(Output):
         return position_after(self._state, time.monotonic() - self._since)
 
     def _lose(self) -> None:
-        playing, self._place = self._state.playing, GONE
         self._state = replace(self._state, position=self._position(), playing=False)
-        self._emit({"event": "error", "text": PAGE_GONE, "playing": playing})
+        self._place = GONE
+        self._emit({"event": "error", "text": PAGE_GONE})
 
     # What the server's threads call
 

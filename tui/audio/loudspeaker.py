@@ -13,7 +13,7 @@ import numpy as np
 from tui.audio.mixer import Samples
 from tui.audio.output import Emit, OutputError, OutputLost
 from tui.audio.pcm import PcmOutput
-from tui.audio.pulse import PulseServer, client_environment
+from tui.audio.pulse import PulseServer, client_settings
 
 PORTAUDIO_MISSING = (
     "PortAudio is missing, so no local device can play: install it (Debian, Ubuntu: sudo apt install libportaudio2), "
@@ -70,7 +70,7 @@ class Loudspeaker(PcmOutput):
     def _portaudio(self) -> Any:
         """PortAudio with a fresh list of devices, looking at the right sound server."""
         if self._server:
-            os.environ.update(client_environment(self._server))
+            os.environ.update(client_settings(self._server.address))
         try:
             import sounddevice as sd
         except OSError as error:

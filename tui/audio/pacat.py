@@ -43,9 +43,9 @@ class Pacat(PcmOutput):
             raise OutputError("pacat is missing: install it (sudo apt install pulseaudio-utils).") from error
 
     def _start_device(self) -> None:
-        command = ["pacat", "-s", self._server.address, "--playback", "--raw", "--format=s16le", "--channels=2"]
+        command = ["pacat", "--playback", "--raw", "--format=s16le", "--channels=2"]
         command += [f"--rate={self.rate}", f"--latency-msec={round(self._buffer * 1000)}", "--client-name=mgl-tui"]
-        environment = {**os.environ, **client_environment(self._server), "LC_ALL": "C"}
+        environment = client_environment(self._server.address)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
         )

@@ -243,6 +243,7 @@ class Player:
             case "loaded":
                 if self._clips and message["serial"] == self._clips["serial"]:
                     self._settled = True
+                    self._take_state(message["state"])
                     self._tell(PlayerMessage("loaded", data={"durations": message["durations"]}))
             case "proof":
                 self._tell(PlayerMessage("proof", message["text"], {"proven": message["proven"]}))

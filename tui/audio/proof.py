@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tui.audio.mixer import Samples
-from tui.audio.pulse import PulseServer, at, probe
+from tui.audio.pulse import PulseServer, client_environment, probe
 
 CHIRP_SECONDS = 0.6
 RECORD_SECONDS = 3.0
@@ -57,11 +57,12 @@ def correlation(recorded: Samples, sent: Samples) -> tuple[float, int]:
 
 def listen_back(server: PulseServer, play: Callable[[], None]) -> Proof:
     """Record the monitor of the server's default sink while ``play`` sends the chirp. Takes about 3 s."""
-    command = ["parec", *at(server.address), "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1"]
+    command = ["parec", "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1"]
     command += [f"--rate={server.rate}", "--latency-msec=50", "--client-name=mgl-tui proof"]
-    environment = {**os.environ, "LC_ALL": "C"}
     taken: list[bytes] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as recorder:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=client_environment(server.address)
+    ) as recorder:
         ender = threading.Timer(RECORD_SECONDS, recorder.kill)  # a stalled tunnel must not hold the reader
         ender.start()
         stream = recorder.stdout.fileno() if recorder.stdout else -1

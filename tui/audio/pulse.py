@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import subprocess
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -57,13 +58,27 @@ def candidates(environment: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def client_environment(server: PulseServer) -> dict[str, str]:
-    """Environment for clients of a forwarded server: no shared memory, no server started here in its stead."""
+def client_settings(address: str) -> dict[str, str]:
+    """Environment variables for clients of a forwarded server; none for "", the server they find themselves.
+
+    No shared memory: over a forwarded Unix socket it ends in "Protocol error". And no server started here instead.
+    """
+    if not address:
+        return {}
     config = cache_folder() / "pulse-client.conf"
     base = os.environ.get("PULSE_CLIENTCONFIG", "/etc/pulse/client.conf")
     lines = [f".include {base}"] if base != str(config) and Path(base).exists() else []
-    config.write_text("\n".join([*lines, "enable-shm = no", "autospawn = no", ""]))
-    return {"PULSE_SERVER": server.address, "PULSE_CLIENTCONFIG": str(config)}
+    text = "\n".join([*lines, "enable-shm = no", "autospawn = no", ""])
+    if not config.exists() or config.read_text() != text:
+        fresh = config.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        fresh.write_text(text)
+        fresh.replace(config)
+    return {"PULSE_SERVER": address, "PULSE_CLIENTCONFIG": str(config)}
+
+
+def client_environment(address: str) -> dict[str, str]:
+    """The whole environment for pactl, parec and pacat, whose messages are to be in English."""
+    return {**os.environ, **client_settings(address), "LC_ALL": "C"}
 
 
 def cache_folder() -> Path:
@@ -119,19 +134,14 @@ def choose(servers: list[PulseServer], *, forwarded: bool) -> PulseServer | None
     return next((server for server in heard if not (forwarded and server.own_host)), None)
 
 
-def at(address: str) -> list[str]:
-    """The option of pactl, pacat and parec for a server; "" is the one they find themselves."""
-    return ["-s", address] if address else []
-
-
 def _pactl(address: str, seconds: float, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["pactl", *at(address), *arguments],
+        ["pactl", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=seconds,
-        env={**os.environ, "LC_ALL": "C"},
+        env=client_environment(address),
     )
 
 

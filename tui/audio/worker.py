@@ -104,7 +104,7 @@ class Worker:
             self._output.switch(resume["index"])
             self._output.seek(resume["position"], False)
             self._output.loop(tuple(resume["loop"]) if resume["loop"] else None)
-        self.emit({"event": "loaded", "durations": durations, "serial": command["serial"]})
+        self.emit({"event": "loaded", "durations": durations, "serial": command["serial"], "state": self._state()})
 
     @staticmethod
     def _transport(output: Output, command: dict[str, Any]) -> None:
@@ -126,15 +126,16 @@ class Worker:
             case "answer":
                 output.proven = command["heard"]
 
+    def _state(self) -> dict[str, Any]:
+        output = self._output
+        if output is None:
+            return {"event": "state"}
+        route = {"output": output.name, "label": output.label, "proven": output.proven}
+        return {"event": "state", **route, "hint": output.hint, "url": output.url, **asdict(output.state())}
+
     def _report(self, *, at_once: bool) -> None:
         """Send the state when something but the position changed, and as a sign of life."""
-        now = time.monotonic()
-        if self._output is None:
-            message: dict[str, Any] = {"event": "state"}
-        else:
-            output = self._output
-            message = {"event": "state", "output": output.name, "label": output.label, "proven": output.proven}
-            message |= {"hint": output.hint, "url": output.url, **asdict(output.state())}
+        now, message = time.monotonic(), self._state()
         moved = {key: value for key, value in message.items() if key not in ("position", "heard")}
         if at_once or moved != self._shown or now - self._last_beat > BEAT_SECONDS:
             self._shown, self._last_beat = moved, now

@@ -14,6 +14,7 @@ let clips = [];
 let report = null;
 let reportedAt = 0;
 let remoteKeys = false;
+let pressed = false; // the listener's first key or click has come
 let asking = false; // "did you hear it?"
 let work = Promise.resolve(); // commands are carried out one after the other
 let sending = false;
@@ -41,6 +42,7 @@ async function makeMixer(restartOnSwitch) {
     acknowledge();
   };
   showLock();
+  if (pressed) unlock();
 }
 
 async function channelsOf(file) {
@@ -76,8 +78,11 @@ function chirp() {
 }
 
 async function unlock() {
-  await context?.resume();
-  if (context?.state === "running") chirp();
+  pressed = true;
+  if (!node) return; // makeMixer comes back to it
+  asking = true;
+  await context.resume();
+  chirp();
 }
 
 // The line to the panel
