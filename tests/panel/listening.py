@@ -60,6 +60,11 @@ def stored(runs: Path, run: str = "first", listener: str = "anna") -> dict[str, 
     return dict(json.loads((runs / run / "review" / f"{listener}.json").read_text()))
 
 
+def told(app: Any) -> str:
+    """What the panel said in its toasts that are still there."""
+    return "\n".join(notification.message for notification in app._notifications)
+
+
 def text(app: Any) -> str:
     """What is on the screen, without colours."""
     lines = app.screen._compositor.render_strips()

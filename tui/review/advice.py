@@ -264,12 +264,14 @@ def _best_is_final(settings: Settings, seen: Training, heard: Listening | None) 
         return advice
     advice.fires = True
     if seen.validations < 5:
-        advice.for_.append(f"best is the last step, and there were only {_count(seen.validations, 'validation')}")
+        few = _count(seen.validations, "validation")
+        advice.for_.append(f"best and final are one: best is the last step, and there were only {few}")
         advice.changes = {"train.validate_steps": max(1, (seen.steps or 10) // 10)}
     else:
-        advice.for_.append(f"best is the last step of {seen.steps}, after {seen.validations} validations: no peak yet")
+        advice.for_.append(f"best and final are one: no peak in {seen.validations} validations over {seen.steps} steps")
         advice.changes = {"train.epochs": _more_epochs(settings)}
-    advice.against.append("best and final cannot differ when listened to")
+    if _falling(seen):
+        advice.against.append(f"{_falling_words(seen)}: more epochs part best and final as well")
     return advice
 
 

@@ -76,8 +76,8 @@ def listening_rows(sides: Sequence[Side]) -> list[tuple[str, list[str]]]:
         return []
     models = list(dict.fromkeys(m for side in sides if side.results for m in side.results.models))
     return [
-        ("mean " + " / ".join(models), [_means(side.results, models) for side in sides]),
-        ("best over base, won-tied-lost", [_against_base(side.results) for side in sides]),
+        ("mean " + "/".join(models), [_means(side.results, models) for side in sides]),
+        ("best over base, W-T-L", [_against_base(side.results) for side in sides]),
         ("tags of best", [_tags(side.results) for side in sides]),
         ("listened by", [_listeners(side.results) for side in sides]),
     ]

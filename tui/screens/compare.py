@@ -124,7 +124,7 @@ class CompareScreen(Place, Background):
 
     def _columns(self, width: int) -> tuple[int, int]:
         """Width of the first column and of one run's."""
-        first = min(31, width * 2 // 5)
+        first = min(26, width * 2 // 5)
         return first, max(6, (width - first) // max(1, len(self._sides)) - 1)
 
     def _row(self, name: str, values: list[str], width: int, style: str = "") -> Content:

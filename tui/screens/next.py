@@ -158,7 +158,9 @@ class NextScreen(Place, Background):
             said = f"rule: {advice['rule']}"
             head += [" " * max(1, width - 5 - len(title) - len(said)), (said, "$quiet")]
         else:
-            head += [" " * max(2, 26 - len(title)), (f"{advice['rule']} needs {advice['needs']}", "$quiet")]
+            rule = f"{advice['rule']}: " if advice["changes"] else ""
+            needs = "did not fire" if self._why or chosen else f"{rule}needs {advice['needs']}"
+            head += [" " * max(2, 26 - len(title)), (needs, "$quiet")]
         lines = [Content.assemble(*head)]
         if fires or self._why:
             lines += _folded("for", advice["for"] or ["nothing"], width, "$success")
