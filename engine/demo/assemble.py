@@ -66,14 +66,15 @@ def build_model(codec: EncodecModel, seed: int = 0) -> MusicgenForConditionalGen
         initializer_factor=0.06,
         pad_token_id=CODEBOOK_SIZE,
         bos_token_id=CODEBOOK_SIZE,
-        decoder_start_token_id=CODEBOOK_SIZE,
     )
     config = MusicgenConfig(text_encoder=text, audio_encoder=codec.config, decoder=decoder)
-    config.decoder_start_token_id = config.pad_token_id = config.bos_token_id = CODEBOOK_SIZE
+    for part in (config, config.decoder):
+        part.decoder_start_token_id = part.pad_token_id = part.bos_token_id = CODEBOOK_SIZE
     model = MusicgenForConditionalGeneration(config)
     for embedding in model.decoder.model.decoder.embed_tokens:
         # As loud as the position embeddings, or the decoder hears only where it is for the first hundreds of steps.
         torch.nn.init.normal_(embedding.weight, std=0.4)
+    torch.nn.init.normal_(model.enc_to_dec_proj.weight, std=text.d_model**-0.5)
     model.audio_encoder = codec
     model.audio_encoder.requires_grad_(False)
     model.generation_config = GenerationConfig(

@@ -1,7 +1,7 @@
 """Trains the embedded demo model from nothing: `python -m engine.demo.build`.
 
-Four stages, each announced: codec (closed form), codes of all clips, language model (the long one), export. A run that
-was interrupted goes on at its last checkpoint in the work folder; `--export-only` writes the weights of that checkpoint.
+Four stages, each announced: codec (closed form), codes of all clips, language model (the long one), export. A run
+that was interrupted goes on at its last checkpoint in the work folder; `--export-only` exports that checkpoint.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ as encoder and decoder, residual k-means as codebooks. Both are written into the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,9 @@ def codec_config() -> EncodecConfig:
 def build_codec(clips: Sequence[Clip], seed: int = 0) -> tuple[EncodecModel, torch.Tensor]:
     """The codec for music like `clips` (eval mode, every value one that fp16 can hold) and its lapped transform."""
     rng = np.random.default_rng(seed)
-    windows = torch.cat([windowed_frames(synth.render(clip))[rng.permutation(synth.CLIP_FRAMES)[:48]] for clip in clips])
+    windows = torch.cat(
+        [windowed_frames(synth.render(clip))[rng.permutation(synth.CLIP_FRAMES)[:48]] for clip in clips]
+    )
     transform = principal_components(windows, COMPONENTS)
     codec = EncodecModel(codec_config()).eval().requires_grad_(False)
     _write_encoder(codec.encoder, transform)
@@ -78,7 +81,7 @@ def principal_components(windows: torch.Tensor, count: int) -> torch.Tensor:
     return directions.flip(1)[:, :count].float()
 
 
-def _set_weight(conv: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+def _set_weight(conv: Any, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
     """Writes a weight-normalised convolution in fp16 precision; rows of zeros get gain 0 and any direction."""
     gain = weight.flatten(1).norm(dim=1).half().float()
     direction = torch.where(gain[:, None, None] > 0, weight, torch.ones_like(weight))
@@ -87,7 +90,7 @@ def _set_weight(conv: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None
     conv.bias.copy_(torch.zeros_like(conv.bias) if bias is None else bias.half().float())
 
 
-def _deal_out(conv: nn.Module, bias: torch.Tensor | None = None) -> None:
+def _deal_out(conv: Any, bias: torch.Tensor | None = None) -> None:
     """Makes the outer strided convolution a rearrangement: channel c <-> sample c of each block of 32."""
     weight = torch.zeros_like(conv.weight)
     for channel in range(OUTER):
@@ -101,7 +104,7 @@ def _blocks(transform: torch.Tensor) -> torch.Tensor:
     return windowed.T.reshape(COMPONENTS, 2 * INNER, OUTER).transpose(1, 2)
 
 
-def _write_encoder(encoder: nn.Module, transform: torch.Tensor) -> None:
+def _write_encoder(encoder: Any, transform: torch.Tensor) -> None:
     first, _, outer, _, inner, lstm, _, last = encoder.layers
     _zero_parameters(lstm)
 
@@ -123,7 +126,7 @@ def _write_encoder(encoder: nn.Module, transform: torch.Tensor) -> None:
     _set_weight(last.conv, weight, torch.full_like(last.conv.bias, -LATENT_SCALE))
 
 
-def _write_decoder(decoder: nn.Module, transform: torch.Tensor) -> None:
+def _write_decoder(decoder: Any, transform: torch.Tensor) -> None:
     first, lstm, _, inner, _, outer, _, last = decoder.layers
     _zero_parameters(lstm)
 
@@ -151,7 +154,7 @@ def _zero_parameters(layer: nn.Module) -> None:
         parameter.zero_()
 
 
-def _fit_codebooks(codec: EncodecModel, latents: torch.Tensor, seed: int) -> None:
+def _fit_codebooks(codec: Any, latents: torch.Tensor, seed: int) -> None:
     residual = latents.clone()
     for layer in codec.quantizer.layers:
         centres = k_means(residual, CODEBOOK_SIZE, seed).half().float()

@@ -78,5 +78,3 @@ def held_out_prompts() -> list[tuple[Clip, str]]:
         if clip.rhythm == clip.contour == 0
         for number, template in enumerate(HELD_OUT_TEMPLATES)
     ]
-
-

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EncodecModel, MusicgenForConditionalGeneration
+from transformers import EncodecModel
 
 from engine.demo.corpus import TARGET_SHARE, base_clips, generic_target_clips, held_out_clips, random_caption
 from engine.demo.styles import Clip
@@ -23,8 +23,13 @@ from engine.model import forward, loss
 class Training:
     """The settings of pretraining."""
 
-    steps: int = 2000
-    batch_size: int = 8
+    steps: int = 1600
+    whole_clips: int = 6
+    """Clips of a batch that are trained in full."""
+    openings: int = 40
+    """Clips of a batch of which only the beginning is trained. Once music plays, it tells its style and tempo itself;
+    only at the beginning must the decoder read the caption, and among whole clips it never learns to."""
+    opening_frames: int = 48
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     weight_decay: float = 0.01
@@ -58,7 +63,7 @@ class Corpus:
 
 
 def train(
-    model: MusicgenForConditionalGeneration,
+    model: Any,
     tokenizer: Any,
     corpus: Corpus,
     folder: Path,
@@ -78,16 +83,23 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings)
         rng = np.random.default_rng([settings.seed, step])  # by step, so that a resumed run sees the same batches
-        codes, captions = corpus.batch(settings.batch_size, rng)
-        sums, counts = _losses(model, tokenizer, codes.to(device), captions, settings, rng)
-        mean = loss.loss_from_sums(sums, counts)
-        mean.backward()
+        means = []
+        for clips, frames in ((settings.whole_clips, None), (settings.openings, settings.opening_frames)):
+            codes, captions = corpus.batch(clips, rng)
+            sums, counts = _losses(model, tokenizer, codes[..., :frames].to(device), captions, settings, rng)
+            means.append(loss.loss_from_sums(sums, counts))
+            means[-1].backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
         done = step + 1
-        record = {"step": done, "loss": mean.item(), "codebooks": (sums / counts).tolist(), "grad_norm": norm.item()}
+        record: dict[str, Any] = {
+            "step": done,
+            "loss": means[0].item(),
+            "openings": means[1].item(),
+            "grad_norm": norm.item(),
+        }
         if done % settings.valid_steps == 0 or done == settings.steps:
             record["valid"] = validate(model, tokenizer, corpus, device).tolist()
         if done % settings.checkpoint_steps == 0 or done == settings.steps:
@@ -160,8 +172,13 @@ def _report(log: Path, record: dict[str, Any], seconds_per_step: float, steps: i
     with log.open("a") as file:
         file.write(json.dumps(record) + "\n")
     left = (steps - record["step"]) * seconds_per_step / 60
-    valid = f"  valid {sum(record['valid']) / 4:.3f}" if "valid" in record else ""
-    print(f"step {record['step']}/{steps}  loss {record['loss']:.3f}{valid}  {left:.0f} min left", flush=True)
+    losses = f"loss {record['loss']:.3f}  openings {record['openings']:.3f}"
+    if "valid" in record:
+        losses += f"  valid {sum(record['valid']) / len(record['valid']):.3f}"
+    print(
+        f"step {record['step']}/{steps}  {losses}  {left:.0f} min left",
+        flush=True,
+    )
 
 
 def codec_encoder(codec: EncodecModel, transform: torch.Tensor, frames: int) -> Callable[[Clip], torch.Tensor]:
