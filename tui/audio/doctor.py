@@ -151,4 +151,5 @@ def _routes(found: dict[str, Any] | None) -> list[str]:
 
 
 def _finding(severity: str, message: str, fix: str) -> dict[str, Any]:
-    return {"id": "audio-out", "severity": severity, "count": 1, "examples": [], "message": message, "fix": fix}
+    counted = int(severity == "warn")
+    return {"id": "audio-out", "severity": severity, "count": counted, "examples": [], "message": message, "fix": fix}
