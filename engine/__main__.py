@@ -38,11 +38,11 @@ def train(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from engine.generate.evaluate import evaluate as evaluate_run
-
     run = rundir.open_run(args.run)
     models = args.models.split(",") if args.models else None
-    with held(run), failure_is_an_event(run):
+    with requests, held(run), failure_is_an_event(run):
+        from engine.generate.evaluate import evaluate as evaluate_run
+
         evaluate_run(
             run, run.settings(), prompts=args.prompts, set_name=args.set_name, models=models, repeats=args.repeats
         )

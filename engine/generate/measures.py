@@ -23,7 +23,7 @@ FLOOR_DB = -90.0
 
 
 def of_clip(audio: Array, rate: int) -> dict[str, float | None]:
-    """All measures of one clip, by name; see README for what each one says. About 0.2 s for 15 s at 32 kHz."""
+    """All measures of one clip, by name, each explained at its function below. Takes 0.1 s for 15 s at 32 kHz."""
     channels = np.atleast_2d(np.asarray(audio, dtype=np.float64))
     mono = channels.mean(axis=0)
     measured: dict[str, float | None] = {

@@ -57,7 +57,7 @@ def find(run: RunDir, base: Path, names: Sequence[str], digests: Digests) -> lis
 
 def _find(run: RunDir, base: Path, name: str, digests: Digests) -> Model:
     if name == "base":
-        return Model("base", base, None, _base_digest(base, digests))
+        return Model("base", base, None, base_digest(base, digests))
     if "/" in name:
         folder = Path(name).resolve()
         label = f"{folder.parent.name}:{folder.name}".lstrip(":")
@@ -69,7 +69,7 @@ def _find(run: RunDir, base: Path, name: str, digests: Digests) -> Model:
     else:
         folder, label = _folder_in(run, name), name
     with _naming(label, folder):
-        weights = f"{_base_digest(base, digests)}+{lora.fingerprint(folder)[:16]}"
+        weights = f"{base_digest(base, digests)}+{lora.fingerprint(folder)[:16]}"
     return Model(label, base, folder, weights)
 
 
@@ -85,7 +85,8 @@ def _folder_in(run: RunDir, which: str) -> Path:
     return known.get(which, checkpoint / "adapter")
 
 
-def _base_digest(base: Path, digests: Digests) -> str:
+def base_digest(base: Path, digests: Digests) -> str:
+    """Digest of all weights in a model folder; quick where ``digests`` remembers the files."""
     files = sorted(base.glob("*.safetensors"))
     parts = [digests.of_tensors(file, part) for file in files for part in _PARTS]
     if not files:

@@ -75,6 +75,7 @@ def _train(session: Session) -> None:
                     _save_checkpoint(session)
                 if ended:
                     break
+                _make_samples(session)
                 _answer_requests(session)
             except Stopped:
                 if progress.step > progress.saved:
@@ -149,6 +150,14 @@ def _log_step(session: Session, clock: Clock, rate: float, norm: float, scale: f
     session.journal.say(
         f"step {progress.step} loss {loss:.3f} gn {norm:.2f} lr {rate:.2g}{f' scale {scale:.0f}' if enabled else ''}"
     )
+
+
+def _make_samples(session: Session) -> None:
+    every, step = session.settings.evaluate.every, session.progress.step
+    if every and step and step % every == 0 and session.accelerator.is_main_process:
+        from engine.generate import samples
+
+        samples.make(session.trainee, session.settings, step, session.run, session.journal)
 
 
 def _validation_is_due(session: Session) -> bool:

@@ -23,7 +23,6 @@ from engine.generate import results, studio
 from engine.generate.evaluate import end_state, evaluate
 from tests.generate.conftest import PROMPTS, lines_of, save_adapter
 
-
 STOPPED = {"event": "state", "state": "stopped", "signal": "SIGTERM"}
 DONE = {"event": "state", "state": "done"}
 
