@@ -97,10 +97,18 @@ class Clips(Widget):
             self.refresh()
             return
         for at, (old, new) in enumerate(zip(before, self._looks, strict=True)):
-            if not (
-                old.same_picture(new) and _line_state(old, self.wave_columns) == _line_state(new, self.wave_columns)
-            ):
+            if _still(old) != _still(new) or not old.same_picture(new):
                 self.refresh(Region(0, at * self._pitch, self.size.width, self.rows))
+            elif old.position != new.position:
+                self._refresh_playhead(at, old, new)
+
+    def _refresh_playhead(self, at: int, old: ClipLook, new: ClipLook) -> None:
+        """Only the cells that a moving playhead changes: over ssh this happens ten times a second."""
+        columns, y = self.wave_columns, at * self._pitch
+        self.refresh(Region(LEFT + columns, y, RIGHT, 1))
+        left, right = sorted((_cursor(old, columns), _cursor(new, columns)))
+        if left != right:
+            self.refresh(Region(LEFT + left, y, right - left + 1, self.rows))
 
     def render_line(self, y: int) -> Strip:
         at, row = divmod(y, self._pitch) if self._looks else (0, 0)
@@ -140,10 +148,10 @@ class Clips(Widget):
     def _wave(self, look: ClipLook, row: int) -> Strip:
         columns = self.wave_columns
         if look.missing:
-            text = cut(look.missing, columns) if row == self.rows // 2 else ""
+            text = cut(look.missing, columns) if row == (self.rows - 1) // 2 else ""
             return draw(self, Content.styled(text, "$warning"), columns)
         if look.peaks is None:
-            text = "┄" * columns if row == self.rows // 2 else ""
+            text = "┄" * columns if row == (self.rows - 1) // 2 else ""
             return draw(self, Content.styled(text, "$line"), columns)
         cursor = _cursor(look, columns)
         if look.mel is not None:
@@ -178,10 +186,11 @@ def _cursor(look: ClipLook, columns: int) -> int:
     return min(columns - 1, int(look.position / look.duration * columns)) if look.duration else 0
 
 
-def _line_state(look: ClipLook, columns: int) -> tuple[object, ...]:
+def _still(look: ClipLook) -> tuple[object, ...]:
+    """All of a clip's look but the picture and the place of the playhead."""
     return (
-        look.letter, look.missing, look.heard, look.current, look.playing, f"{look.position:.1f}", look.duration,
-        look.value, look.pips, look.name, _cursor(look, columns),
+        look.letter, look.missing, look.heard, look.current, look.playing, look.position > 0, look.duration, look.value,
+        look.pips, look.name,
     )  # fmt: skip
 
 
