@@ -14,11 +14,13 @@ from engine.train.journal import Journal
 
 
 def steps(losses: list[float | None], **fields: Any) -> list[dict]:
+    """Train events; a field is a value, or a function of the step."""
     base = {"lr": 1e-4, "grad_norm": 0.5, "scale": None, "skipped": 0, "clips_per_second": 10.0, "data_wait": 0.01}
-    return [
-        {"event": "train", "step": number, "loss": loss, **base, **{k: v(number) if callable(v) else v for k, v in fields.items()}}
-        for number, loss in enumerate(losses, start=1)
-    ]  # fmt: skip
+    course = []
+    for number, loss in enumerate(losses, start=1):
+        given = {name: value(number) if callable(value) else value for name, value in fields.items()}
+        course.append({"event": "train", "step": number, "loss": loss, **base, **given})
+    return course
 
 
 def valid(losses: list[float], every: int = 10, **fields: Any) -> list[dict]:
