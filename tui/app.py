@@ -324,10 +324,7 @@ class PanelApp(App[None]):
     def action_help(self) -> None:
         from tui.screens.help import HelpScreen
 
-        if isinstance(self.screen, HelpScreen):
-            self.pop_screen()
-        else:
-            self.push_screen(HelpScreen(getattr(self.screen, "place", "everywhere")))
+        self.push_screen(HelpScreen(getattr(self.screen, "place", "everywhere")))
 
     def action_palette(self) -> None:
         from textual.command import CommandPalette

@@ -44,6 +44,9 @@ PLACES = {
     "export": "Export",
 }
 
+DIALOGS = ("export", "sound")
+"""Places that lie above another one."""
+
 ACTIONS: list[Action] = [
     Action("everywhere", "R", "go('runs')", "Runs", "Go to Runs, the list of all runs."),
     Action("everywhere", "M", "go('monitor')", "Monitor", "Go to Monitor, the curves and the health of one run."),
@@ -191,7 +194,13 @@ def bindings(place: str) -> list[Binding]:
     """Textual bindings of one place."""
     from textual.binding import Binding
 
-    return [Binding(a.keys, a.action, a.label or a.meaning, show=False) for a in of(place)]
+    found = [Binding(a.keys, a.action, a.label or a.meaning, show=False) for a in of(place)]
+    if place in DIALOGS:
+        # A dialog hears none of the app's keys, so it brings those that it needs.
+        taken = {key for a in of(place) for key in a.keys.split(",")}
+        closing = [key for key in ("escape", "q") if key not in taken]
+        found += [Binding(",".join(closing), "dismiss", show=False), Binding("question_mark", "app.help", show=False)]
+    return found
 
 
 def shown(keys: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract import liveness
+from engine.contract.events import EventLog
 from tests.audio.parts import Pulse
 from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, until
@@ -248,6 +250,20 @@ async def test_clips_that_come_while_it_is_shown_are_opened(tmp_path: Path) -> N
         await until(pilot, lambda: "mgl-tui evaluate" in text(app))
         make_evaluation(run.evaluation())
         await until(pilot, lambda: screen_of(app).session)
+
+
+async def test_no_order_is_drawn_while_the_engine_still_makes_clips(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", models=("base",))
+    with EventLog(run.events) as log:
+        log.write("state", state="evaluating")
+    app = panel(tmp_path / "runs")
+    with liveness.hold(run):
+        async with running(app) as pilot:
+            await until(pilot, lambda: "The clips are being made" in text(app))
+            assert screen_of(app).session is None
+            make_evaluation(run.evaluation())
+            await until(pilot, lambda: screen_of(app).session)
+            assert all(len(trial.order) == 3 for trial in screen_of(app).session.trials)
 
 
 async def test_a_damaged_session_is_named_and_nothing_is_overwritten(runs: Path) -> None:

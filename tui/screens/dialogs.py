@@ -26,7 +26,7 @@ class Menu(ModalScreen[str | None]):
     """Choices, each with a key of its own; returns the key that was taken, None for none."""
 
     place = "menu"
-    BINDINGS: ClassVar[list[BindingType]] = [("enter", "take", "take")]
+    BINDINGS: ClassVar[list[BindingType]] = [("enter", "take"), ("escape,q", "dismiss")]
 
     def __init__(self, title: str, choices: Sequence[Choice], *, note: str = "") -> None:
         super().__init__()
@@ -66,6 +66,7 @@ class Ask(ModalScreen[str | None]):
     """One line to type; returns it, None when it was left."""
 
     place = "ask"
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss")]
 
     def __init__(self, title: str, *, value: str = "", hint: str = "") -> None:
         super().__init__()

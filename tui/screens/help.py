@@ -20,7 +20,8 @@ class HelpScreen(ModalScreen[None]):
     """All keys, with a sentence each."""
 
     place = "help"
-    BINDINGS: ClassVar[list[BindingType]] = []
+    # A dialog hears none of the app's keys, so it has its own to go away by.
+    BINDINGS: ClassVar[list[BindingType]] = [("question_mark,escape,q", "dismiss")]
 
     def __init__(self, about: str) -> None:
         super().__init__()

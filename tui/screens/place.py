@@ -31,6 +31,8 @@ class Place(Screen[None]):
     """A screen with header and footer. Subclasses set ``place`` and yield their widgets from ``body``."""
 
     place: ClassVar[str]
+    # A hidden line to type in must not take the keys: each place focuses what it wants to.
+    AUTO_FOCUS: ClassVar[str | None] = ""
 
     @property
     def panel(self) -> PanelApp:

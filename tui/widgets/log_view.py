@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
 
 from rich.cells import cell_len, chop_cells
 from textual import events
-from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
@@ -18,10 +16,9 @@ from tui.widgets.lines import draw
 KEEP = 5000
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(ScrollView, can_focus=False):
     """The last 5,000 lines of a log."""
 
-    BINDINGS: ClassVar[list[BindingType]] = []
     DEFAULT_CSS = "LogView { overflow-x: hidden; scrollbar-size-vertical: 1; }"
 
     def __init__(self, *, id: str | None = None) -> None:
