@@ -46,7 +46,7 @@ LABELS = {
 
 STEPS: dict[str, tuple[Any, ...]] = {
     "lora.rank": (4, 8, 12, 16, 24, 32, 48, 64, 128),
-    "lora.alpha": (8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0),
+    "lora.alpha": (8, 12, 16, 24, 32, 48, 64, 96, 128, 256),
     "lora.dropout": (0.0, 0.05, 0.1, 0.2),
     "train.learning_rate": (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3),
     "train.batch_size": (1, 2, 4, 8, 16, 32),
@@ -88,7 +88,7 @@ def preset_changes(key: str, settings: config.Settings) -> dict[str, Any]:
     changed: dict[str, dict[str, Any]] = {
         "1": {"train.epochs": 1, "train.warmup_steps": "auto"},
         "2": {"train.learning_rate": train.learning_rate / 2, "train.max_grad_norm": 0.5, "train.early_stopping": 3},
-        "3": {"lora.rank": min(512, rank * 2), "lora.alpha": float(min(2048, rank * 4))},
+        "3": {"lora.rank": min(512, rank * 2), "lora.alpha": min(2048, rank * 4)},
         "4": {"train.epochs": train.epochs * 3, "train.early_stopping": 3, "train.warmup_steps": "auto"},
     }
     return changed[key]

@@ -123,4 +123,4 @@ class TextTail(FileTail):
 def plain(text: str) -> str:
     """Text that is safe to draw: no escape sequences, no control characters, tabs as spaces."""
     text = text.rstrip("\r\n").rsplit("\r", 1)[-1]
-    return _CONTROL.sub("", text.expandtabs(4))
+    return _CONTROL.sub("", text).expandtabs(4)
