@@ -198,16 +198,17 @@ async def test_ranking_takes_ranks_ties_and_all_bad(runs: Path) -> None:
         assert stored(runs)["all_bad"] == ["2"]
 
 
-async def test_without_sound_the_line_that_fetches_a_clip_names_no_model(runs: Path) -> None:
+async def test_without_sound_the_line_that_fetches_a_clip_stays_blind(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
         await pilot.press("space")
         await until(pilot, lambda: "scp" in text(app))
         assert "judging works" in text(app)
-        assert "_model" not in app.player.status.hint
+        seen = [app.player.status.hint]
         await pilot.press("r")
         await until(pilot, lambda: "On your laptop" in text(app))
-        assert "_model" not in text(app)
+        seen.append(text(app))
+        assert not [model for model in ("base", "best", "final") for said in seen if f"{model}_model" in said]
 
 
 async def test_a_folder_of_another_script_opens_with_its_gaps(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ class Evaluation:
     problems: tuple[str, ...] = ()
 
     @property
+    def whole(self) -> bool:
+        """Every item has a clip of base, best, final and all other models."""
+        return not self.missing_models and not self.problems
+
+    @property
     def name(self) -> str:
         """The prompt set: "" for evaluation/, NAME for evaluation_NAME/."""
         return self.folder.name.removeprefix("evaluation").removeprefix("_") if _is_set(self.folder) else ""
@@ -227,8 +232,8 @@ def _in_order(models: Any) -> list[str]:
 
 def _same_weights(entries: Sequence[Mapping[str, Any]], items: Sequence[Item]) -> tuple[tuple[str, ...], ...]:
     recorded = entries[0].get("same_weights")
-    if isinstance(recorded, list) and len(recorded) > 1:
-        return (tuple(_in_order(str(model) for model in recorded)),)
+    if isinstance(recorded, list):
+        return (tuple(_in_order(str(model) for model in recorded)),) if len(recorded) > 1 else ()
     groups = items[0].equals()
     rest = [item.equals() for item in items[1:]]
     return tuple(group for group in groups if all(group in other for other in rest))

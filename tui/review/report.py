@@ -186,7 +186,7 @@ def _scores(found: Report) -> list[str]:
         return []
     lines = ["## Prompts"]
     for number, item in enumerate(results.evaluation.items, 1):
-        seed = f" · seed {item.seed}" if item.seed is not None else ""
+        seed = f" · seed {item.seed}, repeat {item.repeat + 1}" if item.seed is not None else ""
         lines += ["", f"### {number}. {_escaped(item.text)}", "", f"{len(item.clips)} clips{seed}", ""]
         rows = [_score_row(results, j) for j in results.judgements if j.item == item.key and _said(j)]
         lines += _table(["model", "listener", "score", "tags", "note", "heard"], rows) if rows else ["Not judged."]

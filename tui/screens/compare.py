@@ -78,7 +78,6 @@ class CompareScreen(Place, Background):
             self._clips = None
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         self._write()
 
     # -- which runs

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -14,43 +12,33 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name
 from tui import keys
 from tui.review.evaluation import open_evaluation
-from tui.review.order import Trial
 from tui.review.session import Session, default_listener
 from tui.runs.store import evaluation_folders
 from tui.screens.dialogs import Ask, Choice, Menu
-from tui.screens.listen_page import ListenPage
+from tui.screens.listen_playing import ListenPlaying
 from tui.screens.place import RunChanged, RunsChanged
-from tui.screens.playback import Levels, Playback, levels
-from tui.screens.sound import PlayerNews, SoundScreen
-from tui.widgets.clips import Clips
+from tui.screens.playback import Playback
 from tui.widgets.judgement import NoteInput, tag_letters
 from tui.widgets.table import Table
 
-TICK = 0.1
-LOG_EVERY = 5.0
-"""Seconds of playing after which the log of what was heard is written at the latest."""
 
-
-class ListenScreen(ListenPage):
+class ListenScreen(ListenPlaying):
     """A blind listening session on one run's clips."""
 
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("listen"))
 
     def __init__(self) -> None:
         super().__init__()
-        self._path: Path | None = None
         self._set = 0
         self._listener = ""
-        self._loop_from: float | None = None
 
     def on_mount(self) -> None:
         self.query_one(Table).can_focus = False
-        self._timer = self.set_interval(TICK, self._tick, pause=True)
         self._open_shown()
 
     def on_unmount(self) -> None:
         if self.playback is not None:
-            self._try(self.playback.log_heard)
+            self.attempt(self.playback.log_heard)
             self.playback.close()
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
@@ -61,7 +49,7 @@ class ListenScreen(ListenPage):
         """Another place is shown: the clip stops. A window over this place leaves it playing."""
         if self.app.current_mode != "listen" and self.playback is not None:
             self.playback.player.pause()
-            self._try(self.playback.log_heard)
+            self.attempt(self.playback.log_heard)
 
     # -- which session
 
@@ -72,26 +60,29 @@ class ListenScreen(ListenPage):
         path = self.panel.shown_path or next((s.path for s in self.panel.summaries if s.clips), None)
         # Clips may come while the place is shown; what was refused once is not asked again every two seconds.
         fresh = self.session is None and not self.problem and path is not None and bool(evaluation_folders(path))
-        if path is not None and (path != self._path or fresh):
-            self._set = 0 if path != self._path else self._set
-            self._path = path
+        if path is not None and (path != self.shown or fresh):
+            self._set = 0 if path != self.shown else self._set
+            self.shown = path
             self._open(self._listener or self.panel.listener or default_listener())
         elif self.session is None:
             self.write_page()
 
     def _open(self, listener: str) -> None:
-        assert self._path is not None
+        assert self.shown is not None
         if self.playback is not None:
             self.playback.player.stop()
-            self._try(self.playback.log_heard)
+            self.attempt(self.playback.log_heard)
             self.playback.close()
         self._listener, self.problem, self.session, self.playback = listener, "", None, None
-        folders = evaluation_folders(self._path)
+        folders = evaluation_folders(self.shown)
         if not folders:
             self.write_page()
             return
         try:
             evaluation = open_evaluation(folders[self._set % len(folders)])
+            if not evaluation.whole and self.being_made():
+                self.write_page()
+                return
             session = Session.open(evaluation, listener, self.panel.settings.review)
         except UserError as error:
             self.problem = str(error)
@@ -110,7 +101,7 @@ class ListenScreen(ListenPage):
         self.session, self.playback = session, Playback(self.panel.player, session)
         for problem in session.evaluation.problems[:3]:
             self.notify(problem, severity="warning")
-        self._show_trial()
+        self.show_trial()
 
     def _ask_about_equal_weights(self, session: Session) -> None:
         """Said before the session: some clips are the same, and the listener chooses what to do about it."""
@@ -127,173 +118,21 @@ class ListenScreen(ListenPage):
             if key is None:
                 self.problem = f"{said}: nothing is judged before it is chosen how to hear them; w asks again."
                 self.write_page()
-            elif self._try(lambda: session.choose_equal("two" if key == "2" else "three")):
+            elif self.attempt(lambda: session.choose_equal("two" if key == "2" else "three")):
                 self._begin(session)
 
         self.app.push_screen(Menu(said, choices), chosen)
 
-    def _show_trial(self) -> None:
-        """Put the trial under the cursor on the page and, when it is another one, into the player."""
-        session, playback = self.session, self.playback
-        if session is None or playback is None:
-            return
-        if playback.trial is not session.trial:
-            self._try(partial(playback.begin, session.trial))
-            self._loop_from = None
-            self.peaks = {}
-            trial = session.trial
-            self.look_up(partial(levels, session, trial), partial(self._have_levels, trial), group="levels")
-        self.write_page()
-
-    def _have_levels(self, trial: Trial, found: Levels) -> None:
-        if self.playback is not None:
-            self.playback.load(trial, found)
-            self.draw_pictures()
-            self.write_page()
-
-    # -- news from the player
-
-    def on_player_news(self, message: PlayerNews) -> None:
-        news, playback = message.news, self.playback
-        if playback is None:
-            return
-        if news.kind == "loaded":
-            playback.confirm()
-        elif news.kind == "key":
-            self._key_from_the_page(str(news.data.get("key", "")))
-        elif news.kind == "error" and self.is_current and playback.player.status.output != "none":
-            self.notify(news.text, severity="warning", timeout=8)
-        if playback.player.status.playing:
-            self._timer.resume()
-        else:
-            self._timer.pause()
-            self._try(playback.log_heard)
-        self.write_page()
-
-    def _key_from_the_page(self, key: str) -> None:
-        """A key pressed in the browser counts like one pressed here."""
-        known = {name for action in keys.of("listen") for name in action.keys.split(",")}
-        if self.is_current and key in known:
-            self.app.simulate_key(key)
-
-    def _tick(self) -> None:
-        if self.playback is not None:
-            self._try(partial(self.playback.log_heard, LOG_EVERY))
-            self.write_clips()
-
-    # -- playing
-
-    def action_play(self) -> None:
-        if self.session is None or self.playback is None:
-            return
-        if self.playback.player.status.playing:
-            self.playback.player.pause()
-        else:
-            self._play(self.session.letter)
-
-    def _play(self, letter: str, position: float | None = None) -> None:
-        assert self.playback is not None
-        self.playback.play(letter, position)
-        self.draw_pictures()
-        self.write_page()
-
-    def _select(self, letter: str) -> bool:
-        session = self.session
-        if session is None or letter not in session.trial.letters:
-            return False
-        return self._try(partial(session.go, session.index, letter))
-
-    def action_switch(self, letter: str) -> None:
-        if self._select(letter) and self.playback is not None:
-            self.playback.switch(letter)
-            self.draw_pictures()
-            self.write_page()
-
-    def action_clip(self, direction: int) -> None:
-        session, playback = self.session, self.playback
-        if session is None or playback is None:
-            return
-        letters = session.trial.letters
-        letter = letters[max(0, min(len(letters) - 1, letters.index(session.letter) + direction))]
-        if playback.player.status.playing:
-            self.action_switch(letter)
-        elif self._select(letter):
-            self.write_page()
-
-    def action_seek(self, seconds: int) -> None:
-        if self.playback is not None:
-            self.playback.player.seek(float(seconds), relative=True)
-            self.set_timer(TICK, self.write_clips)
-
-    def action_restart(self) -> None:
-        if self.session is not None:
-            self._play(self.session.letter, 0.0)
-
-    def action_next_unheard(self) -> None:
-        if self.session is None:
-            return
-        found = self.session.next_unheard()
-        if found is None:
-            self.notify("Every clip was heard.")
-        else:
-            self._go_and_play(*found)
-
-    def _go_and_play(self, index: int, letter: str) -> None:
-        session = self.session
-        assert session is not None
-        if self._try(partial(session.go, index, letter)):
-            self._show_trial()
-            self._play(letter, 0.0)
-
-    def action_loop(self) -> None:
-        if self.playback is not None:
-            player = self.playback.player
-            player.loop(None if player.status.loop else (0.0, None))
-
-    def action_loop_from(self) -> None:
-        if self.playback is not None:
-            self._loop_from = self.playback.player.status.position
-            self.notify(f"The loop begins at {self._loop_from:.1f} s; ] ends it.")
-
-    def action_loop_to(self) -> None:
-        if self.playback is not None:
-            end = self.playback.player.status.position
-            start = self._loop_from if self._loop_from is not None and self._loop_from < end else 0.0
-            self.playback.player.loop((start, end))
-
-    def action_spectrogram(self) -> None:
-        self.spectrogram = not self.spectrogram
-        self.draw_pictures()
-
-    def action_sound(self) -> None:
-        self.app.push_screen(SoundScreen())
-
-    @on(Clips.Clicked)
-    def _clicked(self, message: Clips.Clicked) -> None:
-        if self._select(message.letter) and self.playback is not None:
-            if message.share is not None:
-                self._play(message.letter, message.share * self.playback.player.status.duration)
-            self.write_page()
-
     # -- judging
-
-    def _try(self, transition: Callable[[], object]) -> bool:
-        """Do something to the session; what it refuses is said, and nothing is lost."""
-        try:
-            transition()
-        except UserError as error:
-            self.notify(str(error), severity="warning")
-            return False
-        return True
 
     def action_score(self, value: int) -> None:
         session, playback = self.session, self.playback
         if session is None or playback is None:
             return
-        self._try(playback.log_heard)
+        self.attempt(playback.log_heard)
         again = session.value(session.trial, session.letter) is not None
         by_hand = playback.player.status.output == "none"
-        if self._try(partial(session.rate, value, by_hand=by_hand)) and not again:
+        if self.attempt(partial(session.rate, value, by_hand=by_hand)) and not again:
             self._after_judgement(session)
         self.write_page()
 
@@ -303,7 +142,7 @@ class ListenScreen(ListenPage):
             return
         if session.state.mode != "ranking":
             self.notify('"All bad" belongs to ranking (review.mode = "ranking"); score each clip here.')
-        elif self._try(session.toggle_all_bad) and session.is_judged(session.trial):
+        elif self.attempt(session.toggle_all_bad) and session.is_judged(session.trial):
             self._after_judgement(session)
         self.write_page()
 
@@ -312,7 +151,7 @@ class ListenScreen(ListenPage):
         playback = self.playback
         assert playback is not None
         if session.complete and not session.names_visible:
-            self._try(session.reveal)
+            self.attempt(session.reveal)
             playback.player.pause()
             self.notify("All is judged: the names are shown.", timeout=8)
             return
@@ -320,13 +159,13 @@ class ListenScreen(ListenPage):
         if session.is_judged(session.trial):
             found = session.next_unjudged()
             if found is not None:
-                self._go_and_play(*found)
+                self.go_and_play(*found)
             return
         unheard = [x for x in here if (session.trial.id, x) not in playback.started]
         if unheard:
-            self._go_and_play(session.index, unheard[0])
+            self.go_and_play(session.index, unheard[0])
         elif here:
-            self._select(here[0])
+            self.select(here[0])
             if playback.player.status.playing:
                 playback.switch(here[0])
 
@@ -336,11 +175,11 @@ class ListenScreen(ListenPage):
             return
         playing = playback.player.status.playing
         index = session.index + direction
-        if 0 <= index < len(session.trials) and self._try(partial(session.go, index)):
+        if 0 <= index < len(session.trials) and self.attempt(partial(session.go, index)):
             playback.player.stop()
-            self._show_trial()
+            self.show_trial()
             if playing:
-                self._play(session.letter, 0.0)
+                self.play(session.letter, 0.0)
 
     @on(Table.Moved, "#prompts")
     def _prompt_clicked(self, message: Table.Moved) -> None:
@@ -361,7 +200,7 @@ class ListenScreen(ListenPage):
         def tagged(tag: str | None) -> None:
             self.tagging = False
             if tag is not None:
-                self._try(partial(session.toggle_tag, tag))
+                self.attempt(partial(session.toggle_tag, tag))
             self.write_page()
 
         self.tagging = True
@@ -377,12 +216,12 @@ class ListenScreen(ListenPage):
     @on(NoteInput.Written)
     def _note_written(self, message: NoteInput.Written) -> None:
         if self.session is not None:
-            self._try(partial(self.session.write_note, message.text, going_on=message.going_on))
+            self.attempt(partial(self.session.write_note, message.text, going_on=message.going_on))
 
     @on(NoteInput.Closed)
     def _note_closed(self, message: NoteInput.Closed) -> None:
         if self.session is not None and message.undo:
-            self._try(self.session.undo)
+            self.attempt(self.session.undo)
         self.write_page()
 
     def action_undo(self) -> None:
@@ -390,15 +229,15 @@ class ListenScreen(ListenPage):
         if session is None:
             return
         taken: list[str | None] = []
-        if self._try(lambda: taken.append(session.undo())):
+        if self.attempt(lambda: taken.append(session.undo())):
             self.notify(f"Taken back: {taken[0]}" if taken[0] else "There is nothing to take back.")
-        self._show_trial()
+        self.show_trial()
 
     def action_reveal(self) -> None:
         session = self.session
         if session is None or session.names_visible:
             return
-        if self._try(session.reveal) and not session.complete:
+        if self.attempt(session.reveal) and not session.complete:
             self.notify("The names are shown before all was judged; the notes say so.", severity="warning")
         self.write_page()
 
@@ -407,13 +246,13 @@ class ListenScreen(ListenPage):
     def action_export(self) -> None:
         from tui.screens.export import ExportScreen
 
-        if self._path is not None:
-            self.app.push_screen(ExportScreen(self._path))
+        if self.shown is not None:
+            self.app.push_screen(ExportScreen(self.shown))
 
     def action_prompt_set(self) -> None:
-        if self._path is None:
+        if self.shown is None:
             return
-        folders = evaluation_folders(self._path)
+        folders = evaluation_folders(self.shown)
         if len(folders) < 2:
             self.notify("This run has one prompt set; `mgl-tui evaluate RUN --prompts F --set-name S` makes another.")
             return
@@ -422,7 +261,7 @@ class ListenScreen(ListenPage):
 
     def action_listener(self) -> None:
         def named(name: str | None) -> None:
-            if name and self._path is not None and self._try(lambda: checked_name(name, "listener")):
+            if name and self.shown is not None and self.attempt(lambda: checked_name(name, "listener")):
                 self._open(name)
 
         self.app.push_screen(Ask("Who listens?", value=self._listener, hint="a name"), named)

@@ -11,10 +11,13 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 
+from engine.contract import liveness
 from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
 from tui.review import envelope
 from tui.review.order import Trial
 from tui.review.session import Session
+from tui.runs.store import evaluation_folders
 from tui.screens.background import Background
 from tui.screens.place import Place
 from tui.screens.sound import route
@@ -54,6 +57,8 @@ class ListenPage(Place, Background):
         super().__init__()
         self.session: Session | None = None
         self.playback: Playback | None = None
+        self.shown: Path | None = None
+        """The run or folder whose clips are listened to."""
         self.problem = ""
         """Why there is no session."""
         self.peaks: dict[str, tuple[float, ...]] = {}
@@ -79,12 +84,15 @@ class ListenPage(Place, Background):
             yield Lines(id="no-session-text")
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         self.call_after_refresh(self._resized)
 
     def _resized(self) -> None:
         self.draw_pictures()
         self.write_page()
+
+    def being_made(self) -> bool:
+        """An engine holds the run: an order drawn now would lack the clips that are still to come."""
+        return self.shown is not None and liveness.is_held(RunDir(self.shown))
 
     # -- writing
 
@@ -95,6 +103,9 @@ class ListenPage(Place, Background):
         self.set_class(self.session is None, "-no-session")
         if self.session is None or self.playback is None:
             lines = [self.problem] if self.problem else list(NOTHING)
+            folders = evaluation_folders(self.shown) if self.shown else []
+            if not self.problem and folders and self.being_made():
+                lines = ["The clips are being made. Listen opens by itself when all of them are there."]
             folded = [part for line in lines for part in Content(line).wrap(min(76, self.size.width - 6))]
             self.query_one("#no-session-text", Lines).show(folded)
             return
@@ -127,7 +138,7 @@ class ListenPage(Place, Background):
             f"Prompt {number_of(session, trial)} of {counted}"
         )  # fmt: skip
         card.border_title = f"{self._run_name(session)} · {title}"
-        seeds = {other.seed for other in session.evaluation.items if other.prompt_id == item.prompt_id}
+        seeds = [other for other in session.evaluation.items if other.prompt_id == item.prompt_id]
         same = "same noise for every clip" if session.evaluation.same_seed else "seeds not recorded"
         card.border_subtitle = f"seed {item.repeat + 1} of {len(seeds)} · {same}" if len(seeds) > 1 else same
         text = self.query_one("#prompt-text", Lines)

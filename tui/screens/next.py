@@ -84,7 +84,6 @@ class NextScreen(Place, Background):
         self._read()
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         self._write()
 
     @on(RunChanged)
