@@ -114,6 +114,8 @@ class Session:
         self, path: Path, evaluation: Evaluation, state: State, review: Review, clock: Callable[[], float] = time.time
     ) -> None:
         self.path, self.evaluation, self.state, self.review, self._clock = path, evaluation, state, review, clock
+        self.saves = 0
+        """How often it was written since it was opened: who shows it sees by this whether it changed."""
         self._written: tuple[int, int] | None = _identity(path)
         if not self.needs_choice:
             self._draw_missing()
@@ -389,6 +391,7 @@ class Session:
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None
         self._written = _identity(self.path)
+        self.saves += 1
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

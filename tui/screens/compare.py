@@ -31,7 +31,7 @@ from tui.screens.background import Background
 from tui.screens.place import Place, RunsChanged
 from tui.screens.sound import PlayerNews, SoundScreen
 from tui.text import cut, fit, short
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 from tui.widgets.overlay_chart import LOOKS, OverlayChart
 
 MOST_RUNS = len(LOOKS)
@@ -141,14 +141,14 @@ class CompareScreen(Place, Background):
     def _write_settings(self) -> None:
         card, lines = self.query_one("#differ-card"), self.query_one("#differ", Lines)
         if not self._sides:
-            card.border_title = "Settings"
+            frame(card, "Settings")
             lines.show(
                 [Content.styled("No run yet. R goes to the runs; space marks some of them for Compare.", "$quiet")]
             )
             return
         rows, equal = settings_rows(self._sides, every=self._every)
-        card.border_title = "Settings" if self._every else "Settings that differ"
-        card.border_subtitle = f"{equal} equal · = {'hides' if self._every else 'shows'} them"
+        title = "Settings" if self._every else "Settings that differ"
+        frame(card, title, f"{equal} equal · = {'hides' if self._every else 'shows'} them")
         width = self._card_width
         shown = [self._row(name, [_value(v) for v in values], width) for name, values in rows]
         if len(self._sides) < 2:
@@ -164,15 +164,15 @@ class CompareScreen(Place, Background):
 
     def _write_heard(self) -> None:
         card, lines = self.query_one("#heard-card"), self.query_one("#heard", Lines)
-        card.border_title = "Listening"
         rows = listening_rows(self._sides)
         width = self._card_width
         if not rows:
+            frame(card, "Listening", card.border_subtitle or "")
             lines.show([Content.styled("Nothing has been judged yet; L listens to the run that is shown.", "$quiet")])
             return
         found: list[Results] = [side.results for side in self._sides if side.results]
         count = max((results.evaluation.prompts for results in found), default=0)
-        card.border_title = f"Listening · {count} prompts"
+        frame(card, f"Listening · {count} prompts", card.border_subtitle or "")
         lines.show([self._head(width), *(self._row(name, values, width) for name, values in rows)])
 
     def _write_prompt(self) -> None:
@@ -180,7 +180,7 @@ class CompareScreen(Place, Background):
         texts = prompts(self._sides)
         card = self.query_one("#heard-card")
         if not texts:
-            card.border_subtitle = ""
+            frame(card, card.border_title or "")
             lines.show([])
             return
         width = self._card_width
@@ -196,7 +196,7 @@ class CompareScreen(Place, Background):
             parts += [(f"{glyph}{cut(side.name, 18)}{' (no clip)' if missing else ''}", style), "  "]
         if status and playing:
             parts.append((f"{status.position:04.1f}/{status.duration:04.1f}", "$quiet"))
-        card.border_subtitle = "space plays · a b switch · m model · ↑↓ prompt"
+        frame(card, card.border_title or "", "space plays · a b switch · m model · ↑↓ prompt")
         lines.show([Content.styled(cut(text, width), "bold"), Content.assemble(*parts)])
 
     # -- playing

@@ -16,14 +16,14 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.review import envelope
 from tui.review.order import Trial
-from tui.review.session import Session
+from tui.review.session import FATIGUE, Session
 from tui.runs.store import evaluation_folders
 from tui.screens.background import Background
 from tui.screens.place import Place
 from tui.screens.sound import route
 from tui.widgets.clips import ClipLook, Clips, pips
 from tui.widgets.judgement import NoteInput, grid_lines, number_of, rows_of, so_far_lines, tag_lines, value_of
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class ListenPage(Place, Background):
         self.mels: dict[str, NDArray[np.float32]] = {}
         self.spectrogram = False
         self.tagging = False
+        self._said_mark: tuple[object, ...] = ()
+        self._said_lines: list[Content] = []
 
     def body(self) -> ComposeResult:
         with Container(id="listen-top"):
@@ -126,9 +128,8 @@ class ListenPage(Place, Background):
         )
         table.go_to(session.trial.id)
         card = self.query_one("#prompts-card")
-        card.border_title = f"Prompts · {session.state.listener}"
         names = "names shown" if session.names_visible else "names hidden"
-        card.border_subtitle = f"{session.done} of {session.total} judged · {names}"
+        frame(card, f"Prompts · {session.state.listener}", f"{session.done} of {session.total} judged · {names}")
 
     def _write_prompt(self, session: Session) -> None:
         trial, item = session.trial, session.item
@@ -137,10 +138,10 @@ class ListenPage(Place, Background):
         title = "Training prompt, not counted" if trial.kind == "training" else (
             f"Prompt {number_of(session, trial)} of {counted}"
         )  # fmt: skip
-        card.border_title = f"{self._run_name(session)} · {title}"
         seeds = [other for other in session.evaluation.items if other.prompt_id == item.prompt_id]
         same = "same noise for every clip" if session.evaluation.same_seed else "seeds not recorded"
-        card.border_subtitle = f"seed {item.repeat + 1} of {len(seeds)} · {same}" if len(seeds) > 1 else same
+        subtitle = f"seed {item.repeat + 1} of {len(seeds)} · {same}" if len(seeds) > 1 else same
+        frame(card, f"{self._run_name(session)} · {title}", subtitle)
         text = self.query_one("#prompt-text", Lines)
         folded = Content.styled(item.text, "bold").wrap(self._clips_width)
         most = 2 if self.size.height >= 30 else 1
@@ -213,10 +214,10 @@ class ListenPage(Place, Background):
     def _write_judgement(self, session: Session) -> None:
         rating = session.rating(session.trial, session.letter)
         card = self.query_one("#judgement-card")
-        card.border_title = f"{session.letter} · tags and note"
-        card.border_subtitle = (
-            "press the tag's letter · esc leaves" if self.tagging else "t tags · i writes the note · saved at every key"
+        keys = (
+            "press the tag's letter · esc leaves" if self.tagging else "t tags · i writes a note · saved at every key"
         )
+        frame(card, f"{session.letter} · tags and note", keys)
         card.set_class(self.tagging, "-tagging")
         tags = self.query_one("#tags", Lines)
         tags.show(tag_lines(session.review.tags, rating.tags, self.size.width - 4, choosing=self.tagging))
@@ -227,15 +228,22 @@ class ListenPage(Place, Background):
         card = self.query_one("#so-far-card")
         lines = self.query_one("#so-far", Lines)
         width = self.size.width - 4
-        said = so_far_lines(session, width)
+        said = self._said(session, width)
         if self.size.width >= 100:
-            card.border_title = "So far"
+            frame(card, "So far")
             lines.show(said)
             return
-        card.border_title = "Scores"
+        frame(card, "Scores")
         room = 7 if self.size.height >= 26 else 5
         grid = grid_lines(session, width)
         lines.show([*grid, *said[: max(1, room - len(grid))]])
+
+    def _said(self, session: Session, width: int) -> list[Content]:
+        """The lines of "So far", found anew only when the session changed: exact intervals take their time."""
+        mark = (session.state.listener, session.saves, width, session.sitting_seconds() > FATIGUE)
+        if mark != self._said_mark:
+            self._said_mark, self._said_lines = mark, so_far_lines(session, width)
+        return self._said_lines
 
     # -- pictures
 

@@ -21,7 +21,7 @@ from tui.review.results import Results, load_results
 from tui.screens.background import Background
 from tui.screens.place import Place, RunChanged, RunsChanged
 from tui.text import short
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 
 EVALUATION_ONLY = "evaluate."
 
@@ -110,12 +110,12 @@ class NextScreen(Place, Background):
         if not self.is_mounted:
             return
         card, lines = self.query_one("#advice-card"), self.query_one("#advice", Lines)
-        card.border_title = "Next run"
         if self._problem or self._path is None:
+            frame(card, "Next run")
             lines.show([Content.styled(self._problem, "$quiet")])
             self.query_one("#taken", Lines).show([])
             return
-        card.border_title = f"Next run · from {self._path.name} ({self._heard()})"
+        frame(card, f"Next run · from {self._path.name} ({self._heard()})")
         shown: list[Content] = []
         starts: list[int] = []
         for at, advice in enumerate(self._advice):
@@ -181,9 +181,7 @@ class NextScreen(Place, Background):
             return
         advice = self._advice[self._chosen]
         number = sum(a["fires"] for a in self._advice[: self._chosen + 1])
-        card.border_title = (
-            f"If you take {number}" if advice["fires"] else f"If you take it all the same: {advice['rule']}"
-        )
+        frame(card, f"If you take {number}" if advice["fires"] else f"If you take it all the same: {advice['rule']}")
         changes = advice["changes"]
         if not changes:
             lines.show([Content("No setting is the remedy here."), Content.styled(_first(advice), "$quiet")])

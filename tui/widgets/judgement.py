@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from tui.review import statistics
 from tui.review.order import Trial
-from tui.review.results import results_of
+from tui.review.results import Results, judgements
 from tui.review.session import FATIGUE, Session
 from tui.text import cut, fit
 
@@ -119,8 +119,8 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
 
 
 def _result_lines(session: Session, width: int) -> list[Content]:
-    results = results_of(session.evaluation)
-    means = results.means(session.state.listener)
+    results = Results(session.evaluation, (session.state,), tuple(judgements(session.state)))
+    means = results.means()
     if not means:
         return [Content.styled("Nothing judged yet.", "$quiet")]
     best = max(means.values())
@@ -132,7 +132,7 @@ def _result_lines(session: Session, width: int) -> list[Content]:
         parts.append(("names shown early", "$warning"))
     lines = [Content.assemble(*parts)]
     prompts = results.evaluation.prompts
-    lines += [Content(statistics.conclusion(pair, prompts)) for pair in results.pairs(session.state.listener)]
+    lines += [Content(statistics.conclusion(pair, prompts)) for pair in results.pairs()]
     found = results.consistency(session.state.listener)
     if found is not None:
         lines.append(Content.styled(statistics.consistency_sentence(found, results.unit), "$quiet"))

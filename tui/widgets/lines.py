@@ -30,6 +30,8 @@ class Lines(Widget):
         """Draw these lines from now on."""
         before, self._lines = self._lines, [_content(line) for line in lines]
         if len(before) != len(self._lines) and self.styles.is_auto_height:
+            # Textual counts one change of layout until it is laid out; a height that it kept meanwhile would stay.
+            self._layout_updates += 1
             self.refresh(layout=True)
             return
         changed = [
@@ -42,10 +44,7 @@ class Lines(Widget):
 
     def title(self, title: str, subtitle: str = "") -> None:
         """Write these into the frame; equal ones cost nothing."""
-        if self.border_title != title:
-            self.border_title = title
-        if (self.border_subtitle or "") != subtitle:
-            self.border_subtitle = subtitle
+        frame(self, title, subtitle)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return len(self._lines)
@@ -53,6 +52,14 @@ class Lines(Widget):
     def render_line(self, y: int) -> Strip:
         content = self._lines[y] if y < len(self._lines) else Content("")
         return draw(self, content, self.size.width)
+
+
+def frame(widget: Widget, title: str, subtitle: str = "") -> None:
+    """Write these into a widget's frame; equal ones are not drawn again."""
+    if widget.border_title != title:
+        widget.border_title = title
+    if (widget.border_subtitle or "") != subtitle:
+        widget.border_subtitle = subtitle
 
 
 def draw(widget: Widget, content: Content, width: int) -> Strip:
