@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,8 @@ class PanelApp(App[None]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit)
+        if isinstance(sys.__stderr__, terminal.Output):
+            sys.__stderr__.gone = lambda: loop.call_soon_threadsafe(self.exit)
 
     def on_unmount(self) -> None:
         terminal.pop_title(self)
@@ -359,5 +362,12 @@ def run_panel(
     path = open_run.path if isinstance(open_run, RunDir) else open_run
     app = PanelApp(runs_dir, settings=settings, open_run=path, mode=mode, listener=listener, replay=replay)
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    app.run()
+    # The driver draws on sys.__stderr__; a terminal that dies must not take the panel's way out with it.
+    output = sys.__stderr__
+    if output is not None:
+        sys.__stderr__ = terminal.Output(output)  # type: ignore[misc,assignment]
+    try:
+        app.run()
+    finally:
+        sys.__stderr__ = output  # type: ignore[misc]
     return app.return_code or 0

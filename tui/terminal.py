@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING, Any, TextIO
 
 from textual.widgets import Input, TextArea
 
@@ -13,6 +13,40 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Output:
+    """The terminal as a file that can go away: what is written to a dead one is dropped, and ``gone`` is told once.
+
+    Without it the driver's writing thread dies of the first error, and the panel waits for it for ever.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._alive = True
+        self.gone: Callable[[], object] = lambda: None
+
+    def write(self, text: str) -> int:
+        if self._alive:
+            try:
+                return self._file.write(text)
+            except OSError:
+                self._lost()
+        return len(text)
+
+    def flush(self) -> None:
+        if self._alive:
+            try:
+                self._file.flush()
+            except OSError:
+                self._lost()
+
+    def _lost(self) -> None:
+        self._alive = False
+        self.gone()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def theme_for(wanted: str, color_system: str | None, known: Container[str]) -> str:

@@ -42,24 +42,26 @@ def stop(panel: PanelApp, run: RunDir | None) -> None:
 
 
 def resume(panel: PanelApp, run: RunDir | None) -> None:
-    """Start an engine on a stopped, failed or lost run."""
+    """Start an engine on a waiting, stopped, failed or lost run."""
     if run is None:
         panel.notify("There is no run to resume.")
-        return
-    summary = panel.summary(run.path)
-    state = summary.state if summary is not None else liveness.state_of(run).state
-    if state == "running":
+    elif liveness.is_held(run):
         panel.notify(f"{run.name} is running.")
-    elif state == "done":
+    elif _state(panel, run) == "done":
         panel.notify(f"{run.name} is done; n on Runs makes a new run from it.")
     else:
-        fresh = state == "waiting" or summary is None or not summary.checkpoint
-        _do(
-            panel,
-            lambda: launch.start(run, resume=not fresh),
-            f"{run.name} starts." if fresh else f"{run.name} goes on from step {summary.checkpoint}.",  # type: ignore[union-attr]
-        )
+        saved = sorted(run.checkpoints.glob("step-*"))
+        said = f"{run.name} goes on from step {int(saved[-1].name[5:])}." if saved else f"{run.name} starts."
+        _do(panel, lambda: launch.start(run, resume=bool(saved)), said)
         panel.read_runs()
+
+
+def _state(panel: PanelApp, run: RunDir) -> str:
+    """State of a run that no engine holds, as it was read last."""
+    if panel.shown is not None and panel.shown.run == run:
+        return panel.shown.state.state
+    summary = panel.summary(run.path)
+    return summary.state if summary is not None else "lost"
 
 
 def evaluate(panel: PanelApp, run: RunDir | None) -> None:
