@@ -19,6 +19,10 @@ class Source(Protocol):
     history: History
     state: RunState
 
+    def now(self) -> float:
+        """The time that the run's times are compared with."""
+        ...
+
     def poll(self) -> bool: ...
 
     def problems(self) -> list[str]: ...
@@ -62,6 +66,9 @@ class Followed:
         self._vanished = 0.0
         last = {"event": "state", "state": self.history.phase, "error": self.history.error}
         self.state = liveness.state_of(self.run, [last] if self.history.count else [])
+
+    def now(self) -> float:
+        return time.time()
 
     @property
     def vanished(self) -> bool:

@@ -56,6 +56,9 @@ class Replayed:
         self.state = self._state()
         return changed or self.state != before
 
+    def now(self) -> float:
+        return self.history.last_t
+
     def _state(self) -> RunState:
         phase, error = self.history.phase, self.history.error
         if not self.history.count:

@@ -34,7 +34,7 @@ class ProgressCard(Lines):
         phase = history.phase or "starting"
         done, total = history.phase_progress()
         epoch = f"epoch {history.epoch:.2f}" if phase == "training" and history.epoch == history.epoch else ""
-        self.title(phase.capitalize(), epoch if total else f"for {duration(time.time() - history.phase_since)}")
+        self.title(phase.capitalize(), epoch if total else f"for {duration(source.now() - history.phase_since)}")
         if not total:
             self.show([Content.styled(f"{phase} …", "$foreground")])
             return

@@ -1,0 +1,124 @@
+"""The queue: order, and the process that works it off without a panel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.contract import config, events, liveness
+from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir, create
+from tui.runs import launch, machine, queue
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunDir]:
+    """Three runs that wait; nothing is started by itself, and the GPU is free."""
+    monkeypatch.setattr(queue, "start", lambda runs_dir: False)
+    monkeypatch.setattr(machine, "gpu_busy", lambda: "")
+    return [create(tmp_path / "runs", name, config.Settings()) for name in ("one", "two", "three")]
+
+
+def names(runs: list[RunDir]) -> list[str]:
+    return [run.name for run in queue.entries(runs[0].path.parent)]
+
+
+def test_runs_wait_in_the_order_they_came(runs: list[RunDir]) -> None:
+    assert [queue.add(run) for run in runs] == [1, 2, 3]
+    assert queue.add(runs[0]) == 1
+    assert names(runs) == ["one", "two", "three"]
+
+
+def test_the_order_can_be_changed_and_the_ends_hold(runs: list[RunDir]) -> None:
+    for run in runs:
+        queue.add(run)
+    queue.move(runs[2], -1)
+    assert names(runs) == ["one", "three", "two"]
+    queue.move(runs[0], -1)
+    queue.move(runs[1], 5)
+    assert names(runs) == ["one", "three", "two"]
+    queue.remove(runs[2])
+    assert names(runs) == ["one", "two"]
+    assert queue.empty(runs[0].path.parent) == 2
+    assert names(runs) == []
+
+
+def test_a_run_that_was_started_is_not_queued(runs: list[RunDir]) -> None:
+    with events.EventLog(runs[0].events) as log:
+        log.write("state", state="done")
+    with pytest.raises(UserError, match="started before"):
+        queue.add(runs[0])
+
+
+def test_a_queue_file_that_is_broken_or_names_what_is_gone_is_an_empty_place(runs: list[RunDir]) -> None:
+    folder = runs[0].path.parent
+    (folder / "queue.json").write_text('["one", "vanished", 3]')
+    assert names(runs) == ["one"]
+    (folder / "queue.json").write_text("{")
+    assert names(runs) == []
+
+
+def test_two_that_change_the_queue_at_once_lose_nothing(runs: list[RunDir], tmp_path: Path) -> None:
+    more = [create(tmp_path / "runs", f"r{n}", config.Settings()) for n in range(20)]
+    threads = [threading.Thread(target=queue.add, args=(run,)) for run in more]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(names(runs)) == sorted(run.name for run in more)
+
+
+def test_the_first_run_waits_for_the_one_that_trains_and_then_starts(
+    runs: list[RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = runs[0].path.parent
+    started: list[str] = []
+
+    def start(run: RunDir) -> int:
+        started.append(run.name)
+        with events.EventLog(run.events) as log:
+            log.write("state", state="done")
+        return 1
+
+    monkeypatch.setattr(launch, "start", start)
+    queue.add(runs[0])
+    queue.add(runs[1])
+    with liveness.hold(runs[2]):
+        assert queue.waits_for(folder) == "three is running"
+        worker = threading.Thread(target=queue.work_off, args=(folder,), kwargs={"look_every": 0.05})
+        worker.start()
+        time.sleep(0.3)
+        assert started == []
+        assert queue.runs(folder)
+    worker.join(timeout=10)
+    assert started == ["one", "two"]
+    assert not queue.runs(folder)
+
+
+def test_only_one_process_works_the_queue_off(runs: list[RunDir]) -> None:
+    folder = runs[0].path.parent
+    queue.add(runs[0])
+    with liveness.hold(runs[2]):
+        first = threading.Thread(target=queue.work_off, args=(folder,), kwargs={"look_every": 0.05}, daemon=True)
+        first.start()
+        time.sleep(0.2)
+        queue.work_off(folder, look_every=0.05)
+        queue.empty(folder)
+    first.join(timeout=10)
+    assert not first.is_alive()
+
+
+def test_the_queue_starts_a_run_without_any_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = create(tmp_path / "runs", "alone", config.override(config.Settings(), ["model.base=/nowhere"]))
+    monkeypatch.setattr(machine, "gpu_busy", lambda: "")
+    queue.add(run)
+    end = time.monotonic() + 60
+    while liveness.state_of(run).state == "waiting" or queue.runs(tmp_path / "runs"):
+        assert time.monotonic() < end, (tmp_path / "runs" / "queue.log").read_text()
+        time.sleep(0.2)
+    # There is no such model: what matters is that an engine came and said so.
+    assert liveness.state_of(run).state == "failed"
+    assert names([run]) == []
