@@ -23,10 +23,10 @@ from engine.model import forward, loss
 class Training:
     """The settings of pretraining."""
 
-    steps: int = 1600
-    whole_clips: int = 6
+    steps: int = 1400
+    whole_clips: int = 5
     """Clips of a batch that are trained in full."""
-    openings: int = 40
+    openings: int = 24
     """Clips of a batch of which only the beginning is trained. Once music plays, it tells its style and tempo itself;
     only at the beginning must the decoder read the caption, and among whole clips it never learns to."""
     opening_frames: int = 48
