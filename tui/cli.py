@@ -10,9 +10,12 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.contract.errors import UserError
+
+Command = Callable[[str, str, str], argparse.ArgumentParser]
 
 RUN_HELP = "a run's name, or the path of its folder"
 
@@ -21,15 +24,18 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--runs", type=Path, metavar="DIR", help="folder of the runs (default: from config.toml)")
     shared.add_argument("--config", type=Path, metavar="F", help="settings (default: ./config.toml where there is one)")
-
-    top = argparse.ArgumentParser(prog="mgl-tui", description="Fine-tune MusicGen, listen blind, decide what to try.",
-                                  parents=[shared], epilog="Without a command: the panel.")  # fmt: skip
-    top.set_defaults(call="panel.panel")
     # A subcommand's own default would overwrite what stood before its name.
-    again = argparse.ArgumentParser(add_help=False)
+    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     for action in shared._actions:
-        again.add_argument(*action.option_strings, type=Path, metavar=action.metavar, default=argparse.SUPPRESS,
-                           help=action.help)  # fmt: skip
+        again.add_argument(*action.option_strings, type=Path, metavar=action.metavar, help=action.help)
+
+    top = argparse.ArgumentParser(
+        prog="mgl-tui",
+        description="Fine-tune MusicGen, listen blind, decide what to try.",
+        parents=[shared],
+        epilog="Without a command: the panel.",
+    )
+    top.set_defaults(call="panel.panel")
     commands = top.add_subparsers(metavar="COMMAND")
 
     def command(name: str, call: str, text: str) -> argparse.ArgumentParser:
@@ -37,29 +43,29 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(call=call)
         return one
 
-    def with_json(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        one.add_argument("--json", action="store_true", help="one JSON document on stdout")
-        return one
+    _rounds(command)
+    _listening(command)
+    _reports(command)
+    return top
 
-    def with_settings(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        one.add_argument("--set", action="append", default=[], metavar="a.b=v", help="change one setting; repeatable")
-        return one
 
+def _rounds(command: Command) -> None:
+    """Commands that start, steer or prepare engines."""
     one = command("demo", "rounds.demo", "the whole round on the embedded model")
     one.add_argument("--headless", action="store_true", help="stop after the clips are made and print where things are")
     one.add_argument("--listener", metavar="NAME")
 
-    one = with_settings(with_json(command("check", "rounds.check", "check data, prompts, settings, model, GPU, sound")))
+    one = _with_settings(_with_json(command("check", "rounds.check", "check data, prompts, settings, model, sound")))
     one.add_argument("--fix-split", action="store_true", help="write a metadata file that splits by track")
 
-    one = with_settings(command("train", "rounds.train", "train, then make the clips"))
+    one = _with_settings(command("train", "rounds.train", "train, then make the clips"))
     one.add_argument("--name", metavar="N", help="name of the run (default: the first free one)")
     one.add_argument("--resume", action="store_true", help="go on with the run --name from its last checkpoint")
-    one.add_argument("--detach", action="store_true", help="start the engine and come back at once")
+    _with_detach(one)
 
     one = command("resume", "rounds.resume", "go on from a run's last checkpoint")
     one.add_argument("run", help=RUN_HELP)
-    one.add_argument("--detach", action="store_true", help="start the engine and come back at once")
+    _with_detach(one)
 
     one = command("evaluate", "rounds.evaluate", "make the clips of base, best and final")
     one.add_argument("run", help=RUN_HELP)
@@ -68,6 +74,16 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--models", metavar="M,M", help="base,best,final; also step-000200 or RUN:best of another run")
     one.add_argument("--repeats", type=int, metavar="K", help="clips a prompt and model, each with its own seed")
 
+    command("stop", "rounds.stop", "finish the step, save, stop").add_argument("run", help=RUN_HELP)
+
+    one = command("merge", "rounds.merge", "write a plain MusicGen folder with the adapter merged in")
+    one.add_argument("run", help=RUN_HELP)
+    one.add_argument("which", choices=("best", "final"))
+    one.add_argument("out", type=Path)
+
+
+def _listening(command: Command) -> None:
+    """Commands that end in the panel, or in what was said there."""
     one = command("review", "panel.review", "straight to Listen")
     one.add_argument("run", metavar="RUN_OR_EVALUATION_DIR", help="a run, or a folder with comparison_results.jsonl")
     one.add_argument("--listener", metavar="NAME", help="whose judgement it is (default: your user name)")
@@ -78,26 +94,35 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--csv", action="store_true", help="also write the scores as CSV beside it")
     one.add_argument("--json", action="store_true", help="also write all of it as JSON beside it")
 
-    with_json(command("advise", "reports.advise", "what to try next, with reasons")).add_argument("run", help=RUN_HELP)
-    one = with_json(command("compare", "reports.compare", "settings that differ, curves and listening side by side"))
-    one.add_argument("run", nargs="+", help=RUN_HELP)
-    with_json(command("runs", "reports.runs", "all runs, their states and results"))
-    with_json(command("status", "reports.status", "what trains now")).add_argument("run", nargs="?", help=RUN_HELP)
-    command("stop", "rounds.stop", "finish the step, save, stop").add_argument("run", help=RUN_HELP)
-    with_json(command("queue", "reports.queue", "runs that wait for the GPU"))
-
-    one = command("merge", "rounds.merge", "write a plain MusicGen folder with the adapter merged in")
-    one.add_argument("run", help=RUN_HELP)
-    one.add_argument("which", choices=("best", "final"))
-    one.add_argument("out", type=Path)
-
     one = command("replay", "panel.replay", "re-drive the Monitor from a recorded run")
     one.add_argument("run", help=RUN_HELP)
     one.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast as it was")
 
-    one = with_json(command("doctor", "doctor.doctor", "what on this machine would get in the way"))
+
+def _reports(command: Command) -> None:
+    """Commands that only read."""
+    _with_json(command("advise", "reports.advise", "what to try next, with reasons")).add_argument("run", help=RUN_HELP)
+    one = _with_json(command("compare", "reports.compare", "settings that differ, losses and listening side by side"))
+    one.add_argument("run", nargs="+", help=RUN_HELP)
+    _with_json(command("runs", "reports.runs", "all runs, their states and results"))
+    _with_json(command("status", "reports.status", "what trains now")).add_argument("run", nargs="?", help=RUN_HELP)
+    _with_json(command("queue", "reports.queue", "runs that wait for the GPU"))
+    one = _with_json(command("doctor", "doctor.doctor", "what on this machine would get in the way"))
     one.add_argument("--audio", action="store_true", help="play a chirp and listen to it coming back")
-    return top
+
+
+def _with_json(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    one.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return one
+
+
+def _with_settings(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    one.add_argument("--set", action="append", default=[], metavar="a.b=v", help="change one setting; repeatable")
+    return one
+
+
+def _with_detach(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--detach", action="store_true", help="start the engine and come back at once")
 
 
 def main(argv: list[str] | None = None) -> int:
