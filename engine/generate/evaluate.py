@@ -157,12 +157,12 @@ def _prepare(
 def _make_all(session: Session) -> None:
     """The clips that are missing, model by model."""
     missing = {model: _missing(session, model) for model in session.equals}
-    total = sum(len(waiting) * session.studio(model.base).frames for model, waiting in missing.items() if waiting)
+    total = sum(len(waiting) * session.studio(model.base).steps for model, waiting in missing.items() if waiting)
     done = 0
 
     def stepped(steps: int) -> None:
         nonlocal done
-        done = min(done + steps, total)
+        done += steps
         session.journal.progress("evaluating", done, total, "steps")
 
     for model, waiting in missing.items():

@@ -56,7 +56,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
     if not missing:
         return
     studio = Studio(base, [task.prompt.text for task in missing], settings, trainee.device)
-    done, total = 0, len(missing) * studio.frames
+    done, total = 0, len(missing) * studio.steps
 
     def keep(task: Task, audio: np.ndarray, codes: np.ndarray) -> None:
         file = f"{model.folder}/{task.stem}.wav"
@@ -68,7 +68,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
 
     def stepped(steps: int) -> None:
         nonlocal done
-        done = min(done + steps, total)
+        done += steps
         journal.progress("evaluating", done, total, "steps")
 
     decoder = Decoder(trainee.decoder, trainee.projection, studio.dtype)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,17 @@ from engine.generate.codec import to_audio
 from engine.generate.decode import Decoder, Sampling
 from engine.generate.results import Task
 from engine.model import load
+from engine.model.delay import delays
 
 BATCH = 8
 """Prompts decoded at once when the setting says "auto"."""
 
 TEXT_BLOCK = 64
 """Text is padded to a multiple of this many tokens."""
+
+SMALL_HIDDEN = 256
+"""Up to this width the parts of a step are too small to share among threads; waiting for a second thread that another
+process has pushed off its core then costs ten times what it brings."""
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -53,6 +60,9 @@ class Studio:
         self.rate: int = self.codec.config.sampling_rate
         self.samples = round(self.settings.duration * self.rate)
         self.frames = math.ceil(self.samples / self.codec.config.hop_length)
+        decoder = json.loads((base / "config.json").read_text())["decoder"]
+        self.steps = self.frames + delays(decoder["num_codebooks"], decoder.get("audio_channels", 1))[-1]
+        """Steps that a batch takes: the last codebook ends some frames behind the first."""
         self.sampling = Sampling(
             self.settings.guidance_scale, self.settings.temperature, self.settings.top_k, self.settings.top_p
         )
@@ -119,6 +129,16 @@ class Studio:
 
     def _padded(self, task: Task) -> int:
         return math.ceil(self._tokens(task) / TEXT_BLOCK) * TEXT_BLOCK
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _text_states(base: Path, texts: Sequence[str], device: torch.device) -> dict[str, torch.Tensor]:
