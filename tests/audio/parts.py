@@ -116,9 +116,13 @@ class Pulse:
         raw = b"".join(self._taken)
         return (np.frombuffer(raw[: len(raw) // 2 * 2], np.int16).astype(np.float32) / 32768.0)[since:]
 
-    def time_of(self, sample: int) -> float:
-        """When (time.monotonic) a sample of the recording arrived."""
-        return next(when for total, when in self._times if total > sample)
+    def played_at(self, sample: int) -> float:
+        """When (time.monotonic) a sample came out of the sink.
+
+        The sink plays at an even pace; its blocks arrive here late by turns, so the earliest of the last ones counts.
+        """
+        near = [when - (total - sample) / RATE for total, when in self._times if abs(total - sample) < 3 * RATE]
+        return min(near)
 
     def stop(self) -> None:
         """SIGSTOP: the server is there and does not answer any more."""

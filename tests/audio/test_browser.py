@@ -263,3 +263,19 @@ def _render_there(clips: list[np.ndarray], gains: list[float], script: list[tupl
       }}
       return JSON.stringify(heard);
     }})()"""
+
+
+def test_after_dropouts_the_same_clip_goes_on_with_a_longer_buffer(
+    player: MakesPlayers, chromium: Chromium, clips: list[Path]
+) -> None:
+    p = player()
+    open_page(p, chromium, clips)
+    p.play(1, position=0.0)
+    wait_for(lambda: p.status.heard[1] > 0.5)
+    before = chromium.run("latency")
+    chromium.run("(work = work.then(lengthen)).then(() => null)")
+    assert chromium.run("latency") == 2 * before
+    heard = p.status.heard[1]
+    wait_for(lambda: p.status.heard[1] > heard + 0.3)
+    assert p.status.playing
+    assert p.status.index == 1

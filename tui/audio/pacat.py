@@ -19,6 +19,7 @@ PIPE_BYTES = (
     4096  # what is in the pipe cannot be taken back: the default of 64 kB would delay a switch by a third of a second
 )
 FRAME_BYTES = 4
+LONGEST_LATENCY = 1.6
 F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # named in Python 3.10 and later, Linux only
 
 
@@ -33,17 +34,22 @@ class Pacat(PcmOutput):
         self.label = server.label.replace("(pulse", "(pacat")
         self._buffer = latency
         self._process: subprocess.Popen[bytes] | None = None
+        self._said = ""  # the last line on pacat's stderr
+        self._underruns = 0
 
     def open(self) -> None:
         self._use_rate(self._server.rate)
-        self.latency = self._buffer + PIPE_BYTES / FRAME_BYTES / self.rate
+        self._set_latency()
         try:
             subprocess.run(["pacat", "--version"], capture_output=True, timeout=1.5, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             raise OutputError("pacat is missing: install it (sudo apt install pulseaudio-utils).") from error
 
+    def _set_latency(self) -> None:
+        self.latency = self._buffer + PIPE_BYTES / FRAME_BYTES / self.rate
+
     def _start_device(self) -> None:
-        command = ["pacat", "--playback", "--raw", "--format=s16le", "--channels=2"]
+        command = ["pacat", "--playback", "--verbose", "--raw", "--format=s16le", "--channels=2"]
         command += [f"--rate={self.rate}", f"--latency-msec={round(self._buffer * 1000)}", "--client-name=mgl-tui"]
         environment = client_environment(self._server.address)
         self._process = subprocess.Popen(
@@ -52,7 +58,19 @@ class Pacat(PcmOutput):
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._process.stdin, F_SETPIPE_SZ, PIPE_BYTES)
-        threading.Thread(target=self._feed, args=(self._process,), name="pacat", daemon=True).start()
+        for task in (self._feed, self._follow):
+            threading.Thread(target=task, args=(self._process,), name="pacat", daemon=True).start()
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Read what pacat says; the underruns of its first moments are no dropouts."""
+        assert process.stderr is not None
+        flowing_at = self._flowing_at
+        with contextlib.suppress(OSError, ValueError):
+            for line in iter(process.stderr.readline, b""):
+                text = line.decode(errors="replace").rpartition("\r")[2].strip()
+                if text and not text.startswith("Time:"):
+                    self._said = text
+                self._underruns += b"underrun" in line and self._rendered > flowing_at
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
@@ -75,7 +93,12 @@ class Pacat(PcmOutput):
     def check(self) -> None:
         process = self._process
         if process and process.poll() is not None:
-            said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-            reason = f" ({said.splitlines()[-1]})" if said else ""
+            reason = f" ({self._said})" if self._said else ""
             raise OutputLost(f"Sound stopped: pacat has ended{reason}. Is the ssh tunnel still up?")
         super().check()
+        if self._underruns and self._running and self._buffer < LONGEST_LATENCY:
+            self._underruns = 0
+            self._buffer *= 2
+            self._stop_device()
+            self._set_latency()
+            self._start_device()

@@ -47,6 +47,8 @@ class Mixer extends AudioWorkletProcessor {
     if (resume && resume.index in this.clips) {
       this.index = resume.index;
       this.position = this.frames(resume.position);
+      if (resume.heard) this.heard = resume.heard.map((seconds) => this.frames(seconds));
+      this.ended = resume.ended ?? 0;
       this.loop(resume);
     }
   }

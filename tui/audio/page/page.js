@@ -1,5 +1,7 @@
 // The page's half of the browser output: takes commands from the event stream, feeds the mixer, acknowledges.
 
+const LONGEST_LATENCY = 0.08;
+const DROPOUT_SECONDS = 0.015; // the sound's clock falls behind the wall clock by a block at every dropout
 const KEPT_CLIPS = 12;
 const CHIRP_SECONDS = 0.6;
 const KEY_NAMES = { " ": "space", ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Enter: "enter" };
@@ -11,10 +13,16 @@ let node = null;
 let events = null;
 let client = null;
 let clips = [];
+let held = []; // what the mixer was given: channels and gain of each clip
+let latency = 0.02; // "interactive" is half of it and crackles on a busy laptop; doubled after dropouts
+let slips = []; // wall clock minus sound clock, the last few
+let leastSlip = Infinity;
 let report = null;
 let reportedAt = 0;
 let remoteKeys = false;
+let restartOnSwitch = false;
 let pressed = false; // the listener's first key or click has come
+let asked = false; // the chirp was played
 let asking = false; // "did you hear it?"
 let work = Promise.resolve(); // commands are carried out one after the other
 let sending = false;
@@ -22,8 +30,8 @@ let sendAgain = false;
 
 // Sound
 
-async function makeMixer(restartOnSwitch) {
-  context = new AudioContext({ latencyHint: "interactive" });
+async function makeMixer() {
+  context = new AudioContext({ latencyHint: latency });
   await context.audioWorklet.addModule("mixer.js");
   node = new AudioWorkletNode(context, "mixer", {
     numberOfInputs: 0,
@@ -42,7 +50,7 @@ async function makeMixer(restartOnSwitch) {
     acknowledge();
   };
   showLock();
-  if (pressed) unlock();
+  if (pressed && !asked) unlock();
 }
 
 async function channelsOf(file) {
@@ -61,8 +69,36 @@ async function load(message) {
   clips = message.clips;
   byId("title").textContent = message.title || "Listen";
   showLanes();
-  const loaded = await Promise.all(clips.map(async ({ file, gain }) => ({ channels: await channelsOf(file), gain })));
-  node.port.postMessage({ do: "load", clips: loaded, resume: message.resume, sequence: message.sequence });
+  held = await Promise.all(clips.map(async ({ file, gain }) => ({ channels: await channelsOf(file), gain })));
+  node.port.postMessage({ do: "load", clips: held, resume: message.resume, sequence: message.sequence });
+}
+
+// After dropouts: the same mixer at the same place, with twice the latency.
+async function lengthen() {
+  const { index, position, loop, playing, sequence, heard, ended } = report;
+  latency *= 2;
+  context.onstatechange = node.port.onmessage = null;
+  await context.close();
+  node = null;
+  await makeMixer();
+  slips = [];
+  leastSlip = Infinity;
+  node.port.postMessage({ do: "load", clips: held, resume: { index, position, region: loop, heard, ended }, sequence });
+  if (playing) node.port.postMessage({ do: "play", index, position: null, sequence });
+}
+
+function watchForDropouts() {
+  if (!report?.playing || context.state !== "running" || latency >= LONGEST_LATENCY) {
+    slips = [];
+    leastSlip = Infinity;
+    return;
+  }
+  slips.push(performance.now() / 1000 - context.currentTime);
+  if (slips.length < 5) return; // the sound's clock moves in blocks: only the least of several readings is exact
+  const slip = Math.min(...slips);
+  slips = [];
+  if (slip - leastSlip > DROPOUT_SECONDS) work = work.then(lengthen);
+  leastSlip = Math.min(leastSlip, slip);
 }
 
 function chirp() {
@@ -80,7 +116,7 @@ function chirp() {
 async function unlock() {
   pressed = true;
   if (!node) return; // makeMixer comes back to it
-  asking = true;
+  asking = asked = true;
   await context.resume();
   chirp();
 }
@@ -97,7 +133,10 @@ function connect() {
   };
   events.onmessage = ({ data }) => {
     const message = JSON.parse(data);
-    if (message.do === "ping") return acknowledge();
+    if (message.do === "ping") {
+      watchForDropouts();
+      return acknowledge();
+    }
     if (message.do === "replaced") return replaced();
     work = work.then(() => obey(message)).catch((error) => say(error.message, true));
   };
@@ -105,8 +144,8 @@ function connect() {
 
 async function obey(message) {
   if (message.do === "hello") {
-    ({ client, remoteKeys } = message);
-    if (!context) await makeMixer(message.restartOnSwitch);
+    ({ client, remoteKeys, restartOnSwitch } = message);
+    if (!context) await makeMixer();
     showKeys();
     acknowledge();
   } else if (message.do === "load") {
