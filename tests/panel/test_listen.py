@@ -313,6 +313,35 @@ async def test_a_click_on_a_prompt_goes_there(runs: Path) -> None:
         await until(pilot, lambda: screen_of(app).session.trial.id == "4")
 
 
+async def test_four_models_have_four_letters(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", models=("base", "best", "final", "step-200"))
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with listening(app, (80, 24)) as pilot:
+        await pilot.press("d", "5")
+        assert stored(tmp_path / "runs")["ratings"]["1"]["D"]["score"] == 5
+        assert "of 32 judged" in text(app)
+
+
+async def test_a_long_prompt_is_folded_and_a_wide_script_is_cut_whole(tmp_path: Path) -> None:
+    long = "a very long prompt that goes on and on " * 8
+    make_run(tmp_path / "runs", prompts=[long.strip(), "快乐的钢琴曲,下雨的夜晚 🎹 " * 5])
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with listening(app, (80, 24)) as pilot:
+        assert "a very long prompt" in text(app)
+        await pilot.press("down")
+        await until(pilot, lambda: "快乐的钢琴曲" in text(app))
+        assert "tags and note" in text(app)
+
+
+async def test_after_twenty_minutes_a_rest_is_suggested(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("3")
+        screen_of(app).session.state.sittings[-1]["start"] -= 25 * 60
+        await pilot.press("3")
+        assert "minutes without a rest" in text(app)
+
+
 @pytest.mark.audio
 async def test_what_is_heard_is_played_switched_and_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need(shutil.which("pulseaudio") and shutil.which("parec"), "PulseAudio and its tools")
@@ -337,6 +366,21 @@ async def test_what_is_heard_is_played_switched_and_logged(tmp_path: Path, monke
             assert abs(pulse.recording(since)).max() > 0.02
             await pilot.press("o")
             await until(pilot, lambda: app.player.status.loop == (0.0, None))
+            await pilot.press("0")
+            await until(pilot, lambda: app.player.status.playing and app.player.status.position < 1.0)
+            await pilot.press("space")
+            await until(pilot, lambda: not app.player.status.playing)
+            before = app.player.status.position
+            await pilot.press("left_square_bracket", "full_stop", "full_stop")
+            await until(pilot, lambda: app.player.status.position == pytest.approx(before + 2.0, abs=0.1))
+            await pilot.press("comma")
+            await until(pilot, lambda: app.player.status.position == pytest.approx(before + 1.0, abs=0.1))
+            await pilot.press("right_square_bracket")
+            await until(pilot, lambda: app.player.status.loop == pytest.approx((before, before + 1.0), abs=0.2))
+            await pilot.press("n")
+            await until(pilot, lambda: app.player.status.index == 2 and app.player.status.playing)
+            await pilot.press("R")
+            await until(pilot, lambda: not app.player.status.playing)
         assert stored(tmp_path / "runs")["outputs"] == ["pacat"]
     finally:
         pulse.close()

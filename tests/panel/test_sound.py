@@ -37,8 +37,7 @@ async def test_the_sound_screen_asks_and_hands_the_answer_on(tmp_path: Path) -> 
         await pilot.press("n")
         await until(pilot, lambda: "Did you hear the chirp?" not in text(app))
         await pilot.press("escape")
-        await pilot.pause()
-        assert app.current_mode == "listen"
+        await until(pilot, lambda: app.screen is screen_of(app))
 
 
 async def test_the_route_stands_in_the_header_with_a_mark_when_it_was_proven(tmp_path: Path) -> None:

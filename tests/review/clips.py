@@ -53,7 +53,7 @@ def make_evaluation(
         for repeat in range(repeats):
             files = {}
             for place, model in enumerate(models):
-                slug = "-".join("".join(c if c.isalnum() else " " for c in prompt).split())
+                slug = "-".join("".join(c if c.isalnum() else " " for c in prompt).split())[:40]
                 name = f"{model}_model/{number:02d}-{slug}{f'-{repeat}' if repeat else ''}.wav"
                 if model in same_weights and model != same_weights[0]:
                     name = files[same_weights[0]]

@@ -24,7 +24,7 @@ class ExportScreen(ModalScreen[None], Background):
 
     place = "export"
     CSS_PATH = "../styles/export.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("export"))
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("export"), ("escape,q", "dismiss")]
 
     def __init__(self, path: Path) -> None:
         super().__init__()

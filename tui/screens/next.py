@@ -12,15 +12,18 @@ from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
-from engine.contract.config import values
+from engine.contract import events as event_log
+from engine.contract.config import Settings, values
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
-from tui.review.advice import advise_run
+from tui.review.advice import advise
 from tui.review.results import Results, load_results
+from tui.runs.draft import Draft, estimate
+from tui.runs.history import History, number
 from tui.screens.background import Background
 from tui.screens.place import Place, RunChanged, RunsChanged
-from tui.text import short
+from tui.text import duration, gib, short
 from tui.widgets.lines import Lines, frame
 
 EVALUATION_ONLY = "evaluate."
@@ -31,14 +34,15 @@ class Advised(NamedTuple):
 
     path: Path
     advice: list[dict[str, Any]]
-    settings: dict[str, Any]
+    settings: Settings | None
+    history: History
     results: Results | None
     problem: str
 
 
 def read(path: Path) -> Advised:
     """Advice on the run in a folder, or why there is none."""
-    run, results = RunDir(path), None
+    run, results, history = RunDir(path), None, History()
     try:
         results = load_results(path)
     except UserError:
@@ -46,9 +50,11 @@ def read(path: Path) -> Advised:
     try:
         if not run.config.is_file():
             raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
-        return Advised(path, advise_run(run), values(run.settings()), results, "")
+        log = event_log.read(run.events)
+        history.add(log)
+        return Advised(path, advise(run.settings(), log, results), run.settings(), history, results, "")
     except UserError as error:
-        return Advised(path, [], {}, results, str(error))
+        return Advised(path, [], None, history, results, str(error))
 
 
 class NextScreen(Place, Background):
@@ -64,6 +70,8 @@ class NextScreen(Place, Background):
         self._path: Path | None = None
         self._advice: list[dict[str, Any]] = []
         self._settings: dict[str, Any] = {}
+        """Of the run, by dotted name."""
+        self._found: Advised | None = None
         self._results: Results | None = None
         self._problem = ""
         self._chosen = 0
@@ -100,7 +108,8 @@ class NextScreen(Place, Background):
 
     def _have(self, found: Advised) -> None:
         if found.path == self._path:
-            _, self._advice, self._settings, self._results, self._problem = found
+            self._found, self._advice, self._results, self._problem = found, found.advice, found.results, found.problem
+            self._settings = values(found.settings) if found.settings else {}
             self._chosen = min(self._chosen, max(0, len(self._advice) - 1))
             self._write()
 
@@ -197,9 +206,33 @@ class NextScreen(Place, Background):
         else:
             others = sum(a["fires"] for a in self._advice) - advice["fires"]
             rest = f"; {others} other{'s' if others != 1 else ''} stay for the run after" if others else ""
+            shown.append(Content(self._takes(changes)))
             shown.append(Content(f"One idea at a time{rest}."))
         shown.append(Content.styled("Nothing starts by itself: enter opens the form, its s starts the run.", "$quiet"))
         lines.show(shown)
+
+    def _takes(self, changes: dict[str, Any]) -> str:
+        """Time and memory of the run with these changes, from what this machine measured."""
+        found = self._found
+        if found is None or found.settings is None:
+            return ""
+        draft = Draft(found.settings, found.path.name, found.path.name)
+        try:
+            draft.put(changes)
+            course = draft.course(int(number(found.history.start.get("train_clips"), 0)))
+        except UserError as error:
+            return str(error)
+        took = estimate(draft, course, self.panel.summary(found.path), found.history)
+        parts = [f"{course.total_steps} steps"]
+        if took.train_seconds == took.train_seconds:
+            parts.append(f"~{duration(took.train_seconds)} training")
+        if took.clip_seconds == took.clip_seconds:
+            parts.append(f"~{duration(took.clip_seconds)} making clips")
+        if took.memory == took.memory:
+            parts.append(f"~{gib(took.memory)} GiB")
+        if took.source:
+            parts.append(f"({'scaled from' if took.guess else 'as'} {took.source})")
+        return "   ".join(parts)
 
     # -- actions
 

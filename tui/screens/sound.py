@@ -54,7 +54,7 @@ class SoundScreen(ModalScreen[None]):
     """Which way the sound takes, whether it arrived, and what to do on the laptop."""
 
     place = "sound"
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("sound"))
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("sound"), ("escape,q", "dismiss")]
 
     def __init__(self) -> None:
         super().__init__()
