@@ -188,12 +188,14 @@ def _scores(found: Report) -> list[str]:
     for number, item in enumerate(results.evaluation.items, 1):
         seed = f" · seed {item.seed}, repeat {item.repeat + 1}" if item.seed is not None else ""
         lines += ["", f"### {number}. {_escaped(item.text)}", "", f"{len(item.clips)} clips{seed}", ""]
-        rows = [_score_row(results, j) for j in results.judgements if j.item == item.key and _said(j)]
+        said = [j for j in results.judgements if j.item == item.key and _said(j)]
+        said.sort(key=lambda j: results.evaluation.models.index(j.model))
+        rows = [_score_row(j) for j in said]
         lines += _table(["model", "listener", "score", "tags", "note", "heard"], rows) if rows else ["Not judged."]
     return lines
 
 
-def _score_row(results: Results, j: Judgement) -> list[str]:
+def _score_row(j: Judgement) -> list[str]:
     value = "all bad" if j.all_bad else f"rank {j.rank}" if j.rank else str(j.score or "·")
     again = " (again)" if j.kind == "repeat" else ""
     return [

@@ -168,7 +168,7 @@ class NextScreen(Place, Background):
         else:
             rule = f"{advice['rule']}: " if advice["changes"] else ""
             needs = "did not fire" if self._why or chosen else f"{rule}needs {advice['needs']}"
-            head += [" " * max(2, 26 - len(title)), (needs, "$quiet")]
+            head += [" " * max(2, 29 - len(title)), (needs, "$quiet")]
         lines = [Content.assemble(*head)]
         if fires or self._why:
             lines += _folded("for", advice["for"] or ["nothing"], width, "$success")
