@@ -32,12 +32,14 @@ def label_counts(labels: torch.Tensor) -> torch.Tensor:
 
 def cross_entropy_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sum of cross-entropy per codebook (K,) in nats, in fp32, from logits (B, K, T, V) and labels (B, K, T)."""
+    # Unbound at once: indexing codebook by codebook would fill and add whole logits in the backward pass.
+    pairs = zip(logits.unbind(1), labels.unbind(1), strict=True)
     return torch.stack(
         [
             functional.cross_entropy(
-                logits[:, k].flatten(0, 1).float(), labels[:, k].flatten(), ignore_index=IGNORED, reduction="sum"
+                predicted.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
             )
-            for k in range(labels.shape[1])
+            for predicted, wanted in pairs
         ]
     )
 

@@ -17,6 +17,7 @@ from engine.contract.plan import Plan, plan
 from engine.contract.rundir import RunDir
 from engine.data.dataset import Dataset, prepare
 from engine.model import load, lora
+from engine.model.fast_lora import speed_up
 from engine.train import checkpoint
 from engine.train.checkpoint import Progress
 from engine.train.journal import Journal
@@ -84,6 +85,7 @@ def prepare_session(
     decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
     identity = {"data": data.fingerprint, "base": data.base_fingerprint}
     adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
+    speed_up(adapted, settings.lora.dropout)
     parameters = list(lora.trainable(adapted).values())
     optimizer = torch.optim.AdamW(
         parameters,

@@ -111,7 +111,7 @@ def test_padding_of_short_clips_is_no_target(model: torch.nn.Module, codes: torc
     assert value.item() == pytest.approx(float(audiocraft_loss(predicted, codes, lengths)), abs=1e-5)
     changed = codes.clone()
     changed[1, :, 7:] = 1
-    assert float(ours(model, changed, lengths, text)[2]) == pytest.approx(value.item(), abs=1e-6)
+    assert ours(model, changed, lengths, text)[2].item() == pytest.approx(value.item(), abs=1e-6)
 
 
 def transformers_loss(model: torch.nn.Module, labels: torch.Tensor, text: tuple) -> float:
