@@ -24,6 +24,7 @@ def run(tmp_path: Path) -> RunDir:
     session.write_note("hiss | under the bass")
     session.heard(session.trial.id, "A", 12.0, "browser")
     session.reveal()
+    (run.evaluation() / "set_measures.json").write_text('{"models": {"base": {"frechet_distance": 9.5, "clips": 8}}}')
     return run
 
 
@@ -40,7 +41,9 @@ def test_the_notes_hold_result_scores_and_how_it_was_listened_to(run: RunDir) ->
         "the same noise for all models of a prompt",
         "| 1 | +0.0 | -3.0 | -6.0 |",
         "best valid loss 4.000 at step 40, base 4.500",
-        "| prompt | model | lufs | true_peak_db |",
+        "| measure | base | best | final |",
+        "| lufs | -30 | -27 | -24 |",
+        "| frechet_distance (whole set) | 9.5 | – | – |",
     ):
         assert said in text, said
 
@@ -119,6 +122,7 @@ def test_csv_and_json_are_written_beside_on_request(run: RunDir, tmp_path: Path)
     assert {row["model"]: row["score"] for row in rows} == {"base": "2", "best": "4", "final": "3"}
     content = json.loads(written[2].read_text())
     assert content["means"] == {"base": 2.0, "best": 4.0, "final": 3.0}
+    assert content["measures"]["1"]["best"]["lufs"] == -27.0
     assert content["changes"] == [{"name": "lora.rank", "old": 12, "new": 16}]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
-from tui.review.report import Report, markdown, report
+from tui.review.report import Report, markdown, report, set_measures
 
 BEGIN = "<!-- mgl-tui begin {digest}: this part is written again at every export; write above or below it -->"
 END = "<!-- mgl-tui end -->"
@@ -101,6 +101,11 @@ def data(found: Report) -> str:
         "means": results.means() if results else {},
         "tags": results.tags() if results else {},
         "gains_db": found.gains,
+        "measures": {
+            item.key: {model: dict(clip.measures) for model, clip in item.clips.items()}
+            for item in (results.evaluation.items if results else ())
+        },
+        "set_measures": set_measures(results.evaluation) if results else {},
         "judgements": [asdict(j) for j in results.judgements] if results else [],
         "sessions": [
             {

@@ -13,12 +13,13 @@ from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, list_runs
 from tui.review import loudness, statistics
-from tui.review.evaluation import Evaluation, Item, open_evaluation
+from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Judgement, Results, results_of
 from tui.review.session import State
 from tui.runs.history import History
 
 BARS = "▁▂▃▄▅▆▇█"
+SET_MEASURES = "set_measures.json"
 
 
 @dataclass(frozen=True)
@@ -290,22 +291,35 @@ def _settings(found: Report) -> list[str]:
 
 
 def _measures(found: Report) -> list[str]:
+    """Means over the prompts by model, and the measures of each model's clips as a set."""
     evaluation = found.evaluation
     if evaluation is None:
         return []
-    names = list(dict.fromkeys(n for item in evaluation.items for clip in item.clips.values() for n in clip.measures))
-    if not names:
+    models, items = evaluation.models, evaluation.items
+    by_model = {m: [item.clips[m].measures for item in items if m in item.clips and item.clips[m].path] for m in models}
+    names = list(dict.fromkeys(name for each in by_model.values() for measures in each for name in measures))
+    rows = [[name, *(_mean_of([each.get(name) for each in by_model[m]]) for m in models)] for name in names]
+    whole = set_measures(evaluation)
+    names = list(dict.fromkeys(name for each in whole.values() for name in each if name != "clips"))
+    rows += [[f"{name} (whole set)", *(_mean_of([whole.get(m, {}).get(name)]) for m in models)] for name in names]
+    if not rows:
         return []
-    rows = []
-    for number, item in enumerate(evaluation.items, 1):
-        rows += [_measure_row(number, item, model, names) for model in evaluation.models if model in item.clips]
-    return ["## Measures", "", *_table(["prompt", "model", *names], rows)]
+    return ["## Measures", "", "Means over the prompts; each clip's own are in the JSON export.", "",
+            *_table(["measure", *models], rows)]  # fmt: skip
 
 
-def _measure_row(number: int, item: Item, model: str, names: Sequence[str]) -> list[str]:
-    measures = item.clips[model].measures
-    cells = ["–" if (value := measures.get(name)) is None else f"{value:.4g}" for name in names]
-    return [str(number), model, *cells]
+def set_measures(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """What the engine measured of each model's clips as a set; {} where there is nothing of the kind."""
+    try:
+        models = json.loads((evaluation.folder / SET_MEASURES).read_text())["models"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {m: each for m, each in models.items() if isinstance(each, dict)} if isinstance(models, dict) else {}
+
+
+def _mean_of(values: Sequence[Any]) -> str:
+    known = [value for value in values if isinstance(value, (int, float))]
+    return f"{sum(known) / len(known):.4g}" if known else "–"
 
 
 def _problems(found: Report) -> list[str]:

@@ -202,14 +202,16 @@ class ListenPage(Place, Background):
         parts += [("   out ", "$quiet"), route(status)]
         lines = [Content.assemble(*parts)]
         if status.output == "none":
-            hint = status.hint.splitlines()[-1] if status.hint else ""
-            lines.append(Content.assemble(("no sound here; judging works. ", "$warning"), (hint, "$quiet")))
-            lines.append(Content.styled("r shows how to get sound", "$quiet"))
+            lines.append(
+                Content.styled("no sound here: judging works all the same, r shows how to get sound", "$warning")
+            )
+            # After space the hint is the line that fetches the clip.
+            lines.append(Content.styled(status.hint.splitlines()[-1] if status.hint else "", "$quiet"))
         elif status.output == "browser" and not status.proven and status.url:
             lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
         elif status.error:
             lines.append(Content.styled(status.error, "$warning"))
-        return lines if self.size.height >= 30 else lines[:2]
+        return lines
 
     def _write_judgement(self, session: Session) -> None:
         rating = session.rating(session.trial, session.letter)
