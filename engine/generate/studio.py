@@ -120,8 +120,11 @@ class Studio:
             on_step((done - reached) * len(here))
             reached = done
 
-        codes = decoder.decode(states, mask, self.frames, self.sampling, keys, on_step=stepped, should_stop=should_stop)
-        audio = to_audio(self.codec, codes, decoder.channels)[: len(here), :, : self.samples]
+        with _threads(1 if decoder.hidden <= SMALL_HIDDEN else torch.get_num_threads()):
+            codes = decoder.decode(
+                states, mask, self.frames, self.sampling, keys, on_step=stepped, should_stop=should_stop
+            )
+            audio = to_audio(self.codec, codes, decoder.channels)[: len(here), :, : self.samples]
         return codes[: len(here)].cpu().numpy(), audio.cpu().numpy()
 
     def _tokens(self, task: Task) -> int:
