@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
@@ -14,8 +14,7 @@ from textual.widgets import Input
 
 from tui import keys
 from tui.runs import launch
-from tui.runs.follow import Source
-from tui.runs.tail import TextTail
+from tui.runs.follow import LogSource, Source
 from tui.screens import run_actions
 from tui.screens.monitor_layout import Box, boxes
 from tui.screens.place import Place, RunChanged
@@ -40,7 +39,7 @@ class MonitorScreen(Place):
     def __init__(self) -> None:
         super().__init__()
         self._source: Source | None = None
-        self._log: TextTail | None = None
+        self._log: LogSource | None = None
         self._second = True
         self._full_log = False
         self._stale = False
@@ -66,6 +65,10 @@ class MonitorScreen(Place):
     def on_screen_resume(self) -> None:
         self._write()
 
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self.call_after_refresh(self._write)
+
     # -- drawing
 
     @on(RunChanged)
@@ -80,14 +83,18 @@ class MonitorScreen(Place):
         if source is not self._source:
             self._source = source
             self._begin()
-        self.query_one("#monitor").set_class(source is None, "-hidden")
+        cards = self.query_one("#monitor")
+        if cards.has_class("-hidden") and source is not None:
+            # It has a size, and its cards places in it, only after it has been laid out.
+            self.call_after_refresh(self._write)
+        cards.set_class(source is None, "-hidden")
         self.query_one("#no-run").set_class(source is not None, "-hidden")
         if source is None:
             self.query_one("#no-run", Lines).show([self._nothing()])
             return
         narrow = self.size.width < 100
         machine = self.query_one(MachineCard)
-        machine.write(source.history, narrow=narrow, running=source.state.state == "running")
+        machine.write(source.history, narrow=narrow)
         self.query_one(HealthCard).write(source, narrow=narrow)
         self.query_one(ProgressCard).write(source)
         self._arrange()
@@ -106,8 +113,8 @@ class MonitorScreen(Place):
         log.clear()
         if self._source is None:
             return
-        self._log = TextTail(self._source.run.engine_log)
-        log.border_title = f"Log · {self._source.run.name}/engine.log"
+        self._log = self._source.log()
+        log.border_title = f"Log · {self._source.run.name}"
         chart = self.query_one(LossChart)
         chart.cursor = chart.zoom = None
         self._read_log()
@@ -158,18 +165,16 @@ class MonitorScreen(Place):
 
     def _put(self, card: Widget, places: dict[str, Box]) -> None:
         box = places.get(card.id or "")
-        if self._boxes.get(card.id or "") == box:
+        name = card.id or ""
+        if name in self._boxes and self._boxes[name] == box:
             return
-        self._boxes[card.id or ""] = box
+        self._boxes[name] = box
         card.display = box is not None
         if box is not None:
             x, y, width, height = box
             card.styles.offset = (x, y)
             card.styles.width, card.styles.height = width, height
             card.set_class(height < 3, "-bare")
-
-    def on_resize_done(self) -> None:
-        self._arrange()
 
     # -- the run
 

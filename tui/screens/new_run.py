@@ -113,13 +113,13 @@ class NewRunScreen(Place):
         same.border_title, same.border_subtitle = "Same as", "y copies"
         width = max(20, same.size.width)
         command = self._command()
-        same.show([Content(command[i : i + width]) for i in range(0, len(command), width)])
+        same.show([Content(line) for line in textwrap.wrap(command, width, break_on_hyphens=False)])
 
     def _rows(self, current: Any, wide: bool) -> list[Row]:
         rows = [Row(NAME, ["name", "–", (self.draft.name, "$accent bold"), ""])]
         changed = {change.name for change in self.draft.changes()}
         for group, names in setting_names():
-            rows.append(Row(None, [(f"── {group} ".ljust(200, "─"), "$line")]))
+            rows.append(Row(None, [("── ", "$line"), (group, "$primary"), (" " + "─" * 200, "$line")]))
             rows += [self._row(name, name in changed, name == current, wide) for name in names]
         return rows
 

@@ -57,6 +57,5 @@ class Place(Screen[None]):
         if small:
             more = [f"{MIN_WIDTH - width} columns"] * (width < MIN_WIDTH)
             more += [f"{MIN_HEIGHT - height} rows"] * (height < MIN_HEIGHT)
-            self.query_one("#too-small", Lines).show(
-                [Content.styled(f"{' and '.join(more)} missing for {MIN_WIDTH}x{MIN_HEIGHT}", "$warning")]
-            )
+            text = f"{' and '.join(more)} missing: mgl-tui needs {MIN_WIDTH}x{MIN_HEIGHT}"
+            self.query_one("#too-small", Lines).show([Content.styled(text, "$warning")])

@@ -34,9 +34,9 @@ def stop(panel: PanelApp, run: RunDir | None) -> None:
             _do(panel, lambda: how(run), f"{run.name} {words}.", f"{run.name} has ended already.")
 
     choices = [
-        Choice("s", "save and stop", "finish the step, save a checkpoint; r goes on from there"),
-        Choice("v", "stop after validation", "validate at the end of this step, then save and stop"),
-        Choice("k", "kill", "at once; what came after the last checkpoint is lost"),
+        Choice("s", "save and stop", "saves a checkpoint; r goes on from there"),
+        Choice("v", "stop after validation", "validates first, then saves and stops"),
+        Choice("k", "kill", "at once; steps since the last checkpoint are lost"),
     ]
     panel.push_screen(Menu(f"Stop {run.name}", choices), take)
 

@@ -10,6 +10,8 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
+from tui.text import bar
+
 
 class Lines(Widget):
     """One Content (text with spans styled by theme colours, such as "$success bold") a line; too long ones are cut."""
@@ -80,3 +82,8 @@ def same(a: Content, b: Content) -> bool:
 
 def _content(line: Content | str) -> Content:
     return line if isinstance(line, Content) else Content(line)
+
+
+def gauge(share: float, width: int) -> tuple[str, str]:
+    """A bar with its track, as a part of a Content."""
+    return bar(share, width), "$primary on $panel"

@@ -191,9 +191,9 @@ class LossChart(Lines):
                 (f"┄ base {loss(history.base_valid)}" if room else f"┄ {loss(history.base_valid)}", "$quiet"),
             ]
         if history.marks:
-            parts += ["  ", (f"✕ no number {len(history.marks)}" if room else f"✕ {len(history.marks)}", "$error")]
+            parts += ["  ", (f"✕ {len(history.marks)} not finite" if room else f"✕ {len(history.marks)}", "$error")]
         blind = self._blind()
-        if blind == blind and (room or blind <= y[1]):
+        if blind == blind and (blind <= y[1] or (room and not history.marks)):
             where = "╌" if y[0] <= blind <= y[1] else "↑"
             parts += ["  ", (f"{where} blind {blind:.2f}", "$error" if where == "╌" else "$quiet")]
         return Content.assemble(*parts)
@@ -223,10 +223,10 @@ class SecondChart(Lines):
 
     KINDS = ("lr", "grad_norm", "clips_per_second", "memory")
     NAMES = {  # noqa: RUF012
-        "lr": "learning rate",
-        "grad_norm": "gradient norm",
-        "clips_per_second": "clips a second",
-        "memory": "memory, GiB",
+        "lr": "Learning rate",
+        "grad_norm": "Gradient norm",
+        "clips_per_second": "Clips a second",
+        "memory": "Memory, GiB",
     }
 
     def __init__(self, *, id: str | None = None) -> None:

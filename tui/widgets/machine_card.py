@@ -7,8 +7,8 @@ from typing import Any
 from textual.content import Content
 
 from tui.runs.history import History, number
-from tui.text import bar, cut, duration, gib, short, sparkline
-from tui.widgets.lines import Lines
+from tui.text import cut, duration, gib, short, sparkline
+from tui.widgets.lines import Lines, gauge
 
 _BAR = 9
 
@@ -19,13 +19,13 @@ class MachineCard(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="card")
 
-    def write(self, history: History, *, narrow: bool, running: bool) -> None:
+    def write(self, history: History, *, narrow: bool) -> None:
         lines: list[Content] = []
         for index in sorted(history.gpu):
             lines += _gpu(history.gpu[index], history.gpu_peak.get(index, 0.0), narrow, several=len(history.gpu) > 1)
         if not lines:
             lines = [Content.styled("no figures of the machine yet", "$quiet")]
-        self.show([*lines, *_pace(history, narrow, running)])
+        self.show([*lines, *_pace(history, narrow)])
         first = history.gpu[min(history.gpu)] if history.gpu else {}
         many = len(history.gpu) > 1
         self.title(f"{len(history.gpu)} GPUs" if many else "GPU 0" if _has_gpu(first) else "Processor")
@@ -41,23 +41,23 @@ def _gpu(event: dict[str, Any], peak: float, narrow: bool, *, several: bool) -> 
     util, used, total = (number(event.get(name)) for name in ("util", "mem_used", "mem_total"))
     heat, power, limit = (number(event.get(name)) for name in ("temperature", "power", "power_limit"))
     throttle = ", ".join(event.get("throttle") or ())
-    util_text, heat_text = f"util {util:3.0f}%", f"{heat:.0f} °C" if heat == heat else ""
+    util_text, heat_text = f"util {util:.0f}%", f"{heat:.0f} °C" if heat == heat else ""
     watts = f"{power:.0f}/{limit:.0f} W" if limit == limit else f"{power:.0f} W" if power == power else ""
     mem_text = f"mem  {gib(used)}/{gib(total, 0)} GiB"
     warn = "$warning" if throttle else "$foreground"
     if narrow or several:
         name = f"{event.get('index', 0)} " if several else ""
         return [
-            Content.assemble(f"{name}{util:.0f}% ", (bar(util / 100, 7), "$primary"), f" {heat:.0f}° {power:.0f}W"),
-            Content.assemble(f"{gib(used)}/{gib(total, 0)}G ", (bar(used / total, 6), "$primary"), f" pk {gib(peak)}"),
+            Content.assemble(f"{name}{util:.0f}% ", gauge(util / 100, 7), f" {heat:.0f}° {power:.0f}W"),
+            Content.assemble(f"{gib(used)}/{gib(total, 0)}G ", gauge(used / total, 6), f" pk {gib(peak)}"),
             *([Content.styled(f"▲ throttled: {throttle}", "$warning")] if throttle else []),
         ]
     clocks = f"SM {number(event.get('clock_sm')):.0f} MHz" if event.get("clock_sm") is not None else ""
     fan = f"fan {number(event.get('fan')):.0f}%" if event.get("fan") is not None else ""
     return [
         Content(cut(str(event.get("name") or "GPU").removeprefix("NVIDIA ").removeprefix("GeForce "), 34)),
-        Content.assemble(f"{util_text:<17}", (bar(util / 100, _BAR), "$primary")),
-        Content.assemble(f"{mem_text:<17}", (bar(used / total, _BAR), "$primary"), (f" pk {gib(peak)}", "$quiet")),
+        Content.assemble(f"{util_text:<17}", gauge(util / 100, _BAR)),
+        Content.assemble(f"{mem_text:<17}", gauge(used / total, _BAR), (f" pk {gib(peak)}", "$quiet")),
         Content(f"{heat_text:<7} {fan:<8} {watts}"),
         Content.assemble(f"{clocks:<15} ", (f"▲ {throttle}" if throttle else "no throttle", warn)),
     ]
@@ -66,20 +66,20 @@ def _gpu(event: dict[str, Any], peak: float, narrow: bool, *, several: bool) -> 
 def _processor(event: dict[str, Any], peak: float) -> list[Content]:
     cpu, used, total = (number(event.get(name)) for name in ("cpu", "ram_used", "ram_total"))
     return [
-        Content.assemble(f"{f'CPU {cpu:3.0f}%':<15}", (bar(cpu / 100, _BAR), "$primary")),
-        Content.assemble(f"{f'RAM {gib(used)}/{gib(total, 0)}G':<15}", (bar(used / total, _BAR), "$primary")),
+        Content.assemble(f"{f'CPU  {cpu:.0f}%':<17}", gauge(cpu / 100, _BAR)),
+        Content.assemble(f"{f'mem  {gib(used)}/{gib(total, 0)} GiB':<17}", gauge(used / total, _BAR)),
         Content.assemble(f"engine {gib(number(event.get('engine_rss')))} GiB", (f"  pk {gib(peak)}", "$quiet")),
     ]
 
 
-def _pace(history: History, narrow: bool, running: bool) -> list[Content]:
+def _pace(history: History, narrow: bool) -> list[Content]:
     if not history.steps:
         return []
     speed = history.columns["clips_per_second"].values[-400:]
     waits = [wait for wait in history.columns["data_wait"].values[-50:] if wait == wait]
     pace = history.seconds_per_step()
     shown = f"{pace:.2f} s/step" if pace >= 1 else f"{1 / pace:.1f} steps/s" if pace > 0 else ""
-    lines = [Content.assemble(f"{shown:<13}", (sparkline(speed, 10), "$primary"))]
+    lines = [Content.assemble(f"{shown:<{12 if narrow else 17}}", (sparkline(speed, 12), "$primary"))]
     wait = f"data wait {100 * sum(waits) / len(waits):.0f}%" if waits else ""
     lr, norm = history.columns["lr"][-1], history.columns["grad_norm"][-1]
     scale = history.columns["scale"][-1]

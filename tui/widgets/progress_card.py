@@ -7,8 +7,8 @@ import time
 from textual.content import Content
 
 from tui.runs.follow import Source
-from tui.text import STATES, bar, clock, duration
-from tui.widgets.lines import Lines
+from tui.text import STATES, clock, duration
+from tui.widgets.lines import Lines, gauge
 
 _UNITS = {"encoding": "clips", "baseline": "batches", "training": "steps", "validating": "batches"}
 
@@ -45,7 +45,7 @@ class ProgressCard(Lines):
         if eta == eta:
             right += f"  ETA {duration(eta)}  {clock(time.time() + eta, seconds=eta < 3600)}"
         room = max(4, width - len(left) - len(right))
-        self.show([Content.assemble(left, (bar(done / total, room), "$primary"), (right, "$foreground bold"))])
+        self.show([Content.assemble(left, gauge(done / total, room), (right, "$foreground bold"))])
 
     def _ended(self, source: Source) -> Content:
         history, state = source.history, source.state

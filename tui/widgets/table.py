@@ -28,7 +28,7 @@ class Column(NamedTuple):
 
 class Row(NamedTuple):
     key: Any
-    """What the row stands for; the cursor stays on it when rows move. None is a line that cannot be chosen."""
+    """What the row stands for; the cursor stays on it when rows move. None is a heading, which cannot be chosen."""
     cells: Sequence[str | tuple[str, str]]
     """Text, or text with its style."""
 
@@ -44,12 +44,7 @@ class Table(ScrollView, can_focus=True):
         Binding("home", "end(-1)", show=False),
         Binding("end", "end(1)", show=False),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--titles", "table--cursor"}
-    DEFAULT_CSS = """
-    Table { overflow-x: hidden; scrollbar-size-vertical: 1; }
-    Table .table--titles { color: $quiet; }
-    Table .table--cursor { background: $panel; text-style: bold; }
-    """
+    DEFAULT_CSS = "Table { overflow-x: hidden; scrollbar-size-vertical: 1; }"
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
@@ -127,11 +122,12 @@ class Table(ScrollView, can_focus=True):
         return [column.width or spare for column in self._columns]
 
     def _content(self, row: Row) -> Content:
+        # What cannot be chosen is a heading: its parts follow one another, over all columns.
+        return Content.assemble(*row.cells) if row.key is None else self._in_columns(row.cells)
+
+    def _in_columns(self, cells: Sequence[str | tuple[str, str]]) -> Content:
         parts: list[tuple[str, str] | str] = []
-        if len(row.cells) == 1:
-            # A heading goes over all columns.
-            return Content.assemble(row.cells[0])
-        for column, width, cell in zip(self._columns, self._widths(), row.cells, strict=False):
+        for column, width, cell in zip(self._columns, self._widths(), cells, strict=False):
             text, style = (cell, "") if isinstance(cell, str) else cell
             text = cut(text, width)
             gap = " " * (width - cell_len(text))
@@ -141,8 +137,8 @@ class Table(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if self._titles and y == 0:
-            titles = self._content(Row(None, [column.title for column in self._columns]))
-            content = Content.assemble("  ", titles).stylize(self.get_visual_style("table--titles", partial=True))
+            titles = self._in_columns([column.title for column in self._columns])
+            content = Content.assemble("  ", titles).stylize("$quiet")
             return draw(self, content, width)
         at = y - self._titles + self.scroll_offset.y
         if not 0 <= at < len(self._contents):
@@ -151,7 +147,7 @@ class Table(ScrollView, can_focus=True):
         content = Content.assemble("▸ " if current else "  ", self._contents[at])
         if current:
             content = content.pad_right(max(0, width - content.cell_length))
-            content = content.stylize(self.get_visual_style("table--cursor", partial=True))
+            content = content.stylize("bold on $panel")
         return draw(self, content, width)
 
     def _refresh_row(self, at: int) -> None:
