@@ -211,7 +211,8 @@ class ListenPage(Place, Background):
             lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
         elif status.error:
             lines.append(Content.styled(status.error, "$warning"))
-        return lines
+        room = 6 - len(playback.letters) if self.size.height < 30 else len(lines)
+        return lines[: max(1, room)]
 
     def _write_judgement(self, session: Session) -> None:
         rating = session.rating(session.trial, session.letter)
