@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Literal
+from typing import Literal
 
 LETTERS = "ABCDEFGH"
 Kind = Literal["training", "main", "repeat"]
@@ -34,9 +34,6 @@ class Trial:
     @property
     def letters(self) -> str:
         return LETTERS[: len(self.order)]
-
-    def as_data(self) -> dict[str, Any]:
-        return asdict(self) | {"order": list(self.order)}
 
 
 def heard_models(

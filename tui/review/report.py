@@ -17,8 +17,8 @@ from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Judgement, Results, results_of
 from tui.review.session import State
 from tui.runs.history import History
+from tui.text import sparkline
 
-BARS = "▁▂▃▄▅▆▇█"
 SET_MEASURES = "set_measures.json"
 
 
@@ -270,7 +270,7 @@ def _training(found: Report) -> list[str]:
         base = next((value for at, value in finite if at == 0), None)
         against = "" if base is None else f", base {base:.3f}"
         lines.append(f"- best valid loss {loss:.3f} at step {step}{against}, last {finite[-1][1]:.3f}")
-        lines.append(f"- valid `{sparkline([value for _, value in finite])}`")
+        lines.append(f"- valid `{sparkline([value for _, value in finite], 40)}`")
         lines += ["", *_table(["step", "valid loss"], [[str(s), f"{value:.4f}"] for s, value in finite])]
     return lines
 
@@ -324,15 +324,6 @@ def _mean_of(values: Sequence[Any]) -> str:
 
 def _problems(found: Report) -> list[str]:
     return ["## Problems", "", *(f"- {problem}" for problem in found.problems)] if found.problems else []
-
-
-def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """Finite values as one line of bars, at most ``width`` of them."""
-    if len(values) > width:
-        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in values)
 
 
 def _said(j: Judgement) -> bool:
