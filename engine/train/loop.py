@@ -81,13 +81,14 @@ def _train(session: Session) -> None:
                 if progress.step > progress.saved:
                     _save_checkpoint(session)
                 raise
-        _step(session, clock)
+        optimizer_step(session, clock)
     if stop:
         journal.note(f"early stopping: {progress.without_best} validations without a new best")
     _finish(session)
 
 
-def _step(session: Session, clock: Clock) -> None:
+def optimizer_step(session: Session, clock: Clock) -> None:
+    """Draw the step's clips, add up their gradient, update the adapters, log."""
     settings, progress, course = session.settings.train, session.progress, session.plan
     step = progress.step + 1
     with clock.waiting():
