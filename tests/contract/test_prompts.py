@@ -1,0 +1,55 @@
+"""Prompts files in the forms that people have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.contract import prompts
+from engine.contract.errors import UserError
+
+
+def put(folder: Path, name: str, content: str) -> Path:
+    (folder / name).write_text(content, encoding="utf-8")
+    return folder / name
+
+
+def test_a_list_of_strings_gets_numbers(tmp_path: Path) -> None:
+    file = put(tmp_path, "p.json", '["soft  drums", "a bass"]')
+    assert prompts.read(file) == [("1", "soft drums"), ("2", "a bass")]
+
+
+@pytest.mark.parametrize("key", ["prompt", "text", "caption"])
+def test_objects_keep_their_ids(tmp_path: Path, key: str) -> None:
+    file = put(tmp_path, "p.json", json.dumps([{key: "soft drums", "id": "a7"}, {key: "a bass"}]))
+    assert prompts.read(file) == [("a7", "soft drums"), ("2", "a bass")]
+
+
+def test_a_text_file_has_one_a_line(tmp_path: Path) -> None:
+    file = put(tmp_path, "p.txt", "\ufeffsoft drums\n\n  a bass  \n")
+    assert prompts.read(file) == [("1", "soft drums"), ("2", "a bass")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("p.json", "[]", "holds no prompt"),
+        ("p.json", "", "holds no prompt"),
+        ("p.txt", "\n \n", "holds no prompt"),
+        ("p.json", "[", "is no valid JSON"),
+        ("p.json", '{"prompt": "x"}', "must hold a JSON list"),
+        ("p.json", '["x", 3]', "Prompt 2 of"),
+        ("p.json", '[{"words": "x"}]', "Prompt 1 of"),
+        ("p.json", '[""]', "Prompt 1 of"),
+    ],
+)
+def test_a_file_without_usable_prompts_is_one_sentence(tmp_path: Path, name: str, content: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        prompts.read(put(tmp_path, name, content))
+
+
+def test_a_file_that_is_not_there_is_named_with_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.json cannot be read .*evaluate\.prompts_file"):
+        prompts.read(tmp_path / "nowhere.json")
