@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +45,11 @@ def hold(run: RunDir) -> Iterator[None]:
         return
     fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(fd):
             raise UserError(
                 f"The run {run.name} is held by a living engine (pid {holder(run).get('pid', 'unknown')}); "
                 f"wait for it, or `mgl-tui stop {run.name}`."
-            ) from None
+            )
         record = {"pid": os.getpid(), "host": socket.gethostname(), "started": round(time.time(), 3)}
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(record).encode() + b"\n", 0)
@@ -60,6 +58,16 @@ def hold(run: RunDir) -> Iterator[None]:
     finally:
         _held_here.discard(key)
         os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    # Whoever asks is_held has the lock for an instant: that is not an engine.
+    for _ in range(10):
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def is_held(run: RunDir) -> bool:

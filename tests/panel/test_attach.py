@@ -138,3 +138,18 @@ def test_asking_a_run_that_is_not_running_changes_nothing(runs_dir: Path) -> Non
     run = RunDir(runs_dir / "full")
     for ask in (launch.stop, launch.stop_after_validation, launch.kill, launch.checkpoint_now, launch.validate_now):
         assert not ask(run)
+
+
+def test_the_end_of_a_run_rings_and_the_title_tells_it(
+    runs_dir: Path, tmp_path: Path, open_panel: Callable[..., TerminalPanel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text('[panel]\nnotify = "osc9"\n')
+    monkeypatch.chdir(tmp_path)
+    with liveness.hold(RunDir(runs_dir / "epoch1")):
+        panel = open_panel(runs_dir)
+        assert panel.saw("● RUN")
+        assert until(lambda: panel.read(0.1) and "\x1b]2;epoch1 running 33% – mgl-tui" in panel.written, 10)
+    assert until(lambda: panel.read(0.1) and "\x1b]9;epoch1: lost" in panel.written, 10)
+    panel.press("q")
+    assert panel.ended() == 0
+    assert "\x1b[23;2t" in panel.written

@@ -306,6 +306,19 @@ async def test_fifty_prompts_scroll_with_the_cursor(tmp_path: Path) -> None:
         assert "Prompt 41 of 50" in text(app)
 
 
+async def test_clips_of_another_place_are_never_taken_for_those_of_the_prompt(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("C")
+        await until(pilot, lambda: "prompt 1 of 8" in text(app))
+        await pilot.press("space")
+        await until(pilot, lambda: app.player._clips["title"] and "-A." not in app.player._clips["clips"][0])
+        await pilot.press("L")
+        await until(pilot, lambda: app.player._clips["clips"][0].endswith("1-A.wav"))
+        await pilot.press("c")
+        assert screen_of(app).session.letter == "C"
+
+
 async def test_a_click_on_a_prompt_goes_there(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:

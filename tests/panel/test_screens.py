@@ -469,3 +469,45 @@ def test_the_panel_imports_no_heavy_library() -> None:
         "sys.exit(str(bad) if bad else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_several_gpus_are_all_shown(panel: Starter, runs_dir: Path) -> None:
+    recorder = recording.Recorder(runs_dir / "epoch1", t=recording.START + 3 * 86400)
+    for index in range(2):
+        recorder.event(
+            "gpu", index=index, name="A100", util=90 + index, mem_used=2**33, mem_total=2**35, temperature=50,
+            power=200, power_limit=400, clock_sm=1400, throttle=["thermal"] if index else [],
+        )  # fmt: skip
+    async with panel(open_run=runs_dir / "epoch1", mode="monitor") as (app, _):
+        card = text(app, "#machine")
+        assert "0 90%" in card
+        assert "1 91%" in card
+        assert "throttled: thermal" in card
+
+
+async def test_a_processor_is_shown_where_there_is_no_gpu(panel: Starter, tmp_path: Path) -> None:
+    recorder = recording.Recorder(tmp_path / "runs" / "cpu")
+    recorder.begin()
+    recorder.event("gpu", index=None, util=None, mem_total=None, cpu=93.0, ram_used=2**32, ram_total=2**34)
+    async with panel(folder=tmp_path / "runs", open_run=tmp_path / "runs" / "cpu", mode="monitor") as (app, _):
+        assert "CPU  93%" in text(app, "#machine")
+        assert app.screen.query_one("#machine").border_title == "Processor"
+
+
+async def test_a_queue_that_stands_still_is_said_on_runs(
+    panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "start", lambda folder: False)
+    queue.add(create(runs_dir, "later", config.Settings()))
+    async with panel() as (app, _):
+        assert "1 in the queue, which stands still" in str(app.screen.query_one("#runs-card").border_subtitle)
+
+
+async def test_the_palette_does_what_it_names(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("colon")
+        await pilot.press(*"theme mgl-light")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.theme == "mgl-light"

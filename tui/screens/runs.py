@@ -16,7 +16,7 @@ from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
-from tui.runs import store
+from tui.runs import queue, store
 from tui.runs.store import RunSummary
 from tui.runs.tail import TextTail
 from tui.screens import run_actions
@@ -81,7 +81,8 @@ class RunsScreen(Place):
         words = [f"{what} {len(shown)}", f"{SORTS[self._sort]} {'↑' if self._inverted else '↓'}"]
         card.border_title = " · ".join(words + [f"filter: {self._filter}"] * bool(self._filter))
         marked = len(self.panel.marked)
-        card.border_subtitle = f"{marked} marked · C compares" if marked else "space marks for Compare"
+        notes = [f"{marked} marked · C compares" if marked else "space marks for Compare"]
+        card.border_subtitle = " · ".join(queue_note(self.panel.runs_dir) + notes)
         self._write_facts()
 
     def _shown(self) -> list[RunSummary]:
@@ -254,6 +255,14 @@ class RunsScreen(Place):
         self._filter = ""
         self._write()
         self.query_one(Table).focus()
+
+
+def queue_note(runs_dir: Path) -> list[str]:
+    """How many runs wait, and whether anybody is there to start them."""
+    waiting = len(queue.entries(runs_dir))
+    if not waiting:
+        return []
+    return [f"{waiting} in the queue" + ("" if queue.runs(runs_dir) else ", which stands still: Q")]
 
 
 def _searchable(summary: RunSummary) -> str:

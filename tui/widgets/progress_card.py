@@ -7,7 +7,7 @@ import time
 from textual.content import Content
 
 from tui.runs.follow import Source
-from tui.text import STATES, clock, duration
+from tui.text import STATES, clock, duration, loss
 from tui.widgets.lines import Lines, gauge
 
 _UNITS = {"encoding": "clips", "baseline": "batches", "training": "steps", "validating": "batches"}
@@ -58,4 +58,8 @@ class ProgressCard(Lines):
             parts.append((where, "$accent"))
         if state.state in ("failed", "lost") and state.error:
             parts.append((f" · {state.error}", "$error"))
+        if history.best:
+            gain = history.best_valid - history.base_valid
+            below = f", {abs(gain):.3f} {'below' if gain < 0 else 'above'} the base model" if gain == gain else ""
+            parts.append((f" · ★ best {loss(history.best[1])} @{history.best[0]}{below}", "$mark"))
         return Content.assemble(*parts)
