@@ -6,7 +6,8 @@ from engine.contract import config
 from engine.data.dataset import Dataset
 from engine.train.checkpoint import Progress
 
-BASE_LICENCE = "CC-BY-NC 4.0"
+_PUBLISHED = ("cc-by-nc-4.0", "MusicGen's own weights are published under CC-BY-NC 4.0; an adapter is bound by that.")
+_EMBEDDED = ("mit", "the embedded demo model is this project's own work, under its MIT licence.")
 
 
 def text(settings: config.Settings, data: Dataset, progress: Progress, which: str, versions: dict[str, str]) -> str:
@@ -14,10 +15,11 @@ def text(settings: config.Settings, data: Dataset, progress: Progress, which: st
     step = progress.best_step if which == "best" else progress.step
     losses = {"base model": progress.base_loss, "best model": progress.best_loss}
     shown = "\n".join(f"- {name}: {loss:.4f}" for name, loss in losses.items() if loss is not None)
+    licence, why = _EMBEDDED if settings.model.base == "demo" else _PUBLISHED
     return f"""---
 library_name: peft
 base_model: {settings.model.base}
-license: cc-by-nc-4.0
+license: {licence}
 tags: [musicgen, lora, text-to-audio]
 ---
 # LoRA adapter for {settings.model.base}, {which} of its run
@@ -29,7 +31,7 @@ Valid loss (mean cross-entropy per codebook, nats; {len(data.valid)} clips):
 
 Trained on {len(data.train)} clips of {settings.data.duration:g} s. Data fingerprint: `{data.fingerprint}`.
 
-Licence: MusicGen's own weights are published under {BASE_LICENCE}; an adapter for them can be used on those terms only.
+Licence of the base weights: {why}
 
 ```python
 from peft import PeftModel

@@ -189,17 +189,20 @@ def _validate(session: Session) -> None:
         seconds=round(time.monotonic() - began, 3),
     )
     session.accelerator.log({"valid/loss": valid.loss}, progress.step)
-    journal.say(f"step {progress.step} valid {valid.loss:.4f}")
     progress.validated = progress.step
     if progress.step == 0:
         progress.base_loss = valid.loss
+        journal.say(f"base model: valid {valid.loss:.4f}")
         _pass_the_gate(session, valid.loss)
     elif math.isfinite(valid.loss) and (progress.best_loss is None or valid.loss < progress.best_loss):
         previous, progress.best_loss, progress.best_step = progress.best_loss, valid.loss, progress.step
         progress.without_best = 0
         _save_model(session, "best")
         journal.write("best", step=progress.step, loss=valid.loss, previous=previous)
+        was = "" if previous is None else f" (was {previous:.4f})"
+        journal.say(f"step {progress.step} valid {valid.loss:.4f}, new best{was}")
     else:
+        journal.say(f"step {progress.step} valid {valid.loss:.4f}")
         progress.without_best += 1
     health.report(journal)
     journal.state("training")
