@@ -171,4 +171,7 @@ if __name__ == "__main__":
     # Warnings of libraries about what we do on purpose would bury the log's own lines.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # OpenMP's threads spin while they wait; on cores that are shared, with the panel for one, that takes ten times as
+    # long as sleeping. It must be said before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(main())
