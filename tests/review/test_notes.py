@@ -144,6 +144,11 @@ def test_a_folder_of_another_script_exports_too(tmp_path: Path) -> None:
     assert "seeds not recorded" in text
 
 
+def test_an_evaluation_folder_is_exported_beside_the_run_it_belongs_to(run: RunDir) -> None:
+    assert notes.export(RunDir(run.evaluation())) == [run.notes]
+    assert "8 of 8 for best over base" in run.notes.read_text()
+
+
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(run: RunDir, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

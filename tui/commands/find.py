@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.contract import config, rundir
 from engine.contract.errors import UserError
+from tui.runs import store
 
 
 def settings(args: argparse.Namespace) -> config.Settings:
@@ -30,3 +31,11 @@ def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
     if "/" in name or Path(name).is_dir():
         return rundir.open_run(Path(name).expanduser())
     raise UserError(f"There is no run {name} in {folder}; `mgl-tui runs` lists the runs.")
+
+
+def run_or_clips(args: argparse.Namespace, name: str) -> rundir.RunDir:
+    """A run, or a folder of clips that another script made: in the runs folder by its name, or at that path."""
+    for path in (runs_dir(args) / name, Path(name).expanduser()):
+        if path.is_dir() and store.is_foreign(path):
+            return rundir.RunDir(path)
+    return run(args, name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import UserError
@@ -16,10 +15,7 @@ def panel(args: argparse.Namespace) -> int:
 
 
 def review(args: argparse.Namespace) -> int:
-    where = Path(args.run).expanduser()
-    if (where / "comparison_results.jsonl").is_file():
-        return _run(args, mode="listen", open_run=where, listener=args.listener)
-    return _run(args, mode="listen", open_run=find.run(args, args.run), listener=args.listener)
+    return _run(args, mode="listen", open_run=find.run_or_clips(args, args.run), listener=args.listener)
 
 
 def replay(args: argparse.Namespace) -> int:

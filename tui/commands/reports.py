@@ -53,7 +53,7 @@ def export(args: argparse.Namespace) -> int:
     from tui.review import notes
 
     formats = ["md", *(["csv"] if args.csv else []), *(["json"] if args.json else [])]
-    for path in notes.export(find.run(args, args.run), out=args.output, formats=formats):
+    for path in notes.export(find.run_or_clips(args, args.run), out=args.output, formats=formats):
         print(path)
     return 0
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
+from tui.review.evaluation import RESULTS, open_evaluation
 from tui.review.report import Report, markdown, report, set_measures
 
 BEGIN = "<!-- mgl-tui begin {digest}: this part is written again at every export; write above or below it -->"
@@ -37,6 +38,7 @@ def export(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"{unknown[0]!r} is no export format; take {', '.join(FORMATS)}.")
+    run, set_name = _home(run, set_name)
     notes = Path(out) if out else run.notes
     found = report(run, set_name)
     texts = {"md": merged(_existing(notes), markdown(found)), "csv": table(found), "json": data(found)}
@@ -52,6 +54,14 @@ def export(
             raise UserError(f"{path} cannot be written ({error.strerror}); choose another file with -o.") from None
         written.append(path)
     return written
+
+
+def _home(run: RunDir, set_name: str | None) -> tuple[RunDir, str | None]:
+    """The run that a folder of clips belongs to, and which of its prompt sets it is; a run as it is."""
+    if not (run.path / RESULTS).is_file():
+        return run, set_name
+    evaluation = open_evaluation(run.path)
+    return RunDir(evaluation.home), evaluation.name or None
 
 
 def merged(existing: str, generated: str) -> str:

@@ -43,13 +43,14 @@ class ListenScreen(ListenPlaying):
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         self._open_shown()
+        self.show_trial()
         self.write_page()
 
     def on_screen_suspend(self, event: events.ScreenSuspend) -> None:
         """Another place is shown: the clip stops. A window over this place leaves it playing."""
         if self.app.current_mode != "listen" and self.playback is not None:
             self.playback.player.pause()
-            self.attempt(self.playback.log_heard)
+            self.attempt(self.playback.leave)
 
     # -- which session
 

@@ -59,6 +59,11 @@ class Playback:
         self.log_heard()
         self.trial, self.levels, self._confirmed, self._logged = trial, None, False, {}
 
+    def leave(self) -> None:
+        """Another place takes the player: write down what was heard; the next ``begin`` hands the clips over again."""
+        self.log_heard()
+        self.trial, self.levels, self._confirmed, self._wanted = None, None, False, None
+
     def load(self, trial: Trial, found: Levels) -> None:
         """Hand the trial's clips to the player, and play what was asked for meanwhile."""
         if trial is not self.trial:
