@@ -59,6 +59,14 @@ async def test_listening_results_stand_side_by_side(runs: Path) -> None:
         assert "8-0-0 p = 0.008" in text(app)
 
 
+async def test_a_session_that_is_not_over_does_not_show_through(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs")
+    judge(open_evaluation(run.path), "anna", [{"base": 2, "best": 4, "final": 3}]).undo()
+    app = compare(tmp_path / "runs")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "Nothing has been judged to the end" in text(app))
+
+
 async def test_curves_lie_over_steps_clips_or_time(runs: Path) -> None:
     app = compare(runs, "first", "second")
     async with running(app) as pilot:
@@ -95,7 +103,7 @@ async def test_one_run_alone_says_how_to_mark_others(tmp_path: Path) -> None:
     async with running(app) as pilot:
         await until(pilot, lambda: "space in Runs marks others" in text(app))
         await pilot.press("space", "a", "b", "m", "down")
-        assert "Nothing has been judged yet" in text(app)
+        assert "Nothing has been judged to the end" in text(app)
 
 
 async def test_without_marks_the_shown_run_and_the_one_before_are_compared(runs: Path) -> None:

@@ -62,7 +62,7 @@ async def test_why_shows_the_evidence_of_rules_that_did_not_fire(runs: Path) -> 
         await pilot.press("w")
         assert text(app).count("against") > before
         await pilot.press(*["down"] * 12)
-        assert "clips that are not judged yet" in text(app)
+        assert "clips that nobody has judged to the end" in text(app)
 
 
 async def test_advice_without_a_setting_says_so_and_opens_nothing(tmp_path: Path) -> None:

@@ -99,6 +99,15 @@ def test_a_damaged_session_is_named_and_the_others_count(evaluation: Evaluation)
     assert "ben.json" in results.unreadable[0]
 
 
+def test_an_open_session_stays_out_of_what_other_places_show(evaluation: Evaluation) -> None:
+    judge(evaluation, "anna", [BEST_WINS])
+    ben = judge(evaluation, "ben", [BASE_WINS])
+    ben.undo()
+    assert results_of(evaluation).finished().means() == {"base": 2.0, "best": 4.0, "final": 3.0}
+    ben.reveal()
+    assert results_of(evaluation).finished().means()["base"] > 2.0
+
+
 def test_complete_means_that_one_listener_has_judged_everything(evaluation: Evaluation) -> None:
     assert not results_of(evaluation).complete
     session = Session.open(evaluation, "ben", Review(training_item=False), seed=3)

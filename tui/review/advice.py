@@ -276,10 +276,12 @@ def _best_is_final(settings: Settings, seen: Training, heard: Listening | None) 
 
 
 def _listen_first(settings: Settings, seen: Training, heard: Listening | None) -> Advice:
-    advice = Advice("listen-first", needs="clips that are not judged yet")
+    advice = Advice("listen-first", needs="clips that nobody has judged to the end")
     if heard is None or not heard.complete:
         advice.fires = True
-        judged = f"only {_count(heard.items, 'item')} judged so far" if heard else "nobody has judged the clips yet"
+        judged = (
+            f"only {_count(heard.items, 'item')} judged so far" if heard else "nobody has judged the clips to the end"
+        )
         advice.for_.append(f"{judged}: loss alone does not say how it sounds")
     return advice
 

@@ -94,7 +94,9 @@ def training(settings: Settings, events: Iterable[Mapping[str, Any]]) -> Trainin
 
 
 def listening(results: Results | None) -> Listening | None:
-    """None when nobody has judged anything yet."""
+    """None when no session has come to its end or to its reveal."""
+    if results is not None:
+        results = results.finished()
     if results is None or not any(j.value is not None or j.tags for j in results.judgements):
         return None
     trained = next((m for m in ("best", "final") if m in results.models), "")

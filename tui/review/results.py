@@ -52,6 +52,14 @@ class Results:
         """Distinct models that can be told apart: equal weights are one."""
         return tuple(dict.fromkeys(self.canonical(model) for model in self.evaluation.models))
 
+    def finished(self) -> Results:
+        """Only sessions whose names are known to the listener: others must not show through, not even as a mean."""
+        known = [s for s in self.sessions if s.revealed is not None or _all_judged(s)]
+        names = {s.listener for s in known}
+        return Results(
+            self.evaluation, tuple(known), tuple(j for j in self.judgements if j.listener in names), self.unreadable
+        )
+
     @property
     def complete(self) -> bool:
         """At least one listener has judged every item that has a clip."""
@@ -149,6 +157,11 @@ def judgements(state: State) -> list[Judgement]:
         if trial.kind != "training"
         for letter in trial.letters
     ]
+
+
+def _all_judged(state: State) -> bool:
+    counted = judgements(state)
+    return bool(counted) and all(j.value is not None for j in counted)
 
 
 def _judgement(state: State, trial: Trial, letter: str) -> Judgement:

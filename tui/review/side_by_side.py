@@ -54,7 +54,8 @@ def load_side(path: Path) -> Side:
     except UserError:
         settings = {}
     try:
-        results = load_results(path)
+        # What an open session says stays hidden here as well.
+        results = load_results(path).finished()
     except UserError:
         results = None
     history = History()

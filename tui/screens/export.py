@@ -15,6 +15,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.review import notes
+from tui.review.results import load_results
 from tui.screens.background import Background
 from tui.widgets.lines import Lines
 
@@ -29,6 +30,7 @@ class ExportScreen(ModalScreen[None], Background):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._run = RunDir(path)
+        self._blind = _open_session(path)
         self._formats = {"md": True, "csv": False, "json": False}
 
     def compose(self) -> ComposeResult:
@@ -43,6 +45,7 @@ class ExportScreen(ModalScreen[None], Background):
             return Content.assemble(box, (f"{key:<2}", "$accent bold"), f"{name:<12}", (meaning, "$quiet"))
 
         path = self._run.notes
+        names = "names are still hidden in an open session; the notes show them" if self._blind else ""
         there = "exists: what you wrote in it stays" if path.exists() else "a new file"
         lines = [
             line(True, "", "notes.md", "results, scores, tags and notes by prompt, curves, settings"),
@@ -51,6 +54,7 @@ class ExportScreen(ModalScreen[None], Background):
             Content(""),
             Content.assemble(("to  ", "$quiet"), str(path)),
             Content.styled(f"    {there}", "$quiet"),
+            *([Content.styled(names, "$warning")] if names else []),
         ]
         return lines
 
@@ -81,3 +85,12 @@ class ExportScreen(ModalScreen[None], Background):
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(str(self._run.notes))
         self.notify(f"Copied: {self._run.notes}")
+
+
+def _open_session(path: Path) -> bool:
+    """Somebody listens blind at the moment: not all is judged and the names were not shown."""
+    try:
+        results = load_results(path)
+    except UserError:
+        return False
+    return len(results.finished().sessions) < len(results.sessions)
