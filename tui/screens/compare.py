@@ -168,7 +168,8 @@ class CompareScreen(Place, Background):
         width = self._card_width
         if not rows:
             frame(card, "Listening", card.border_subtitle or "")
-            lines.show([Content.styled("Nothing has been judged to the end yet; L listens to the run that is shown.", "$quiet")])
+            said = "Nothing has been judged to the end yet; L listens to the run that is shown."
+            lines.show([Content.styled(said, "$quiet")])
             return
         found: list[Results] = [side.results for side in self._sides if side.results]
         count = max((results.evaluation.prompts for results in found), default=0)
