@@ -64,7 +64,7 @@ def short(value: float) -> str:
     if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{value:.4g}"
+    return f"{value:.0f}" if value == round(value) else f"{value:.3g}"
 
 
 def duration(seconds: float) -> str:

@@ -117,6 +117,17 @@ def test_a_phase_that_counts_tells_how_far_it_is() -> None:
     assert history.eta() == pytest.approx(40)
 
 
+def test_what_a_phase_counts_may_have_a_name_of_its_own() -> None:
+    history = History()
+    history.add([{"t": 0.0, "event": "state", "state": "encoding"}])
+    history.add([{"t": float(t), "event": "progress", "phase": "audio", "done": t, "total": 8} for t in range(8)])
+    history.add([{"t": 9.0 + t, "event": "progress", "phase": "text", "done": t, "total": 4} for t in range(3)])
+    assert history.phase_progress() == (2, 4)
+    assert history.eta() == pytest.approx(2)
+    history.add([{"t": 12.0, "event": "state", "state": "baseline"}])
+    assert history.phase_progress() == (0, 0)
+
+
 def test_extremes_of_any_range_are_those_of_its_points() -> None:
     rng = random.Random(1)
     values = [rng.choice([math.nan, rng.uniform(-5, 5)]) for _ in range(1000)]

@@ -9,7 +9,16 @@ from engine.contract import liveness
 from engine.contract.liveness import RunState
 from engine.contract.rundir import RunDir
 from tui.runs.history import History
-from tui.runs.tail import BITE, EventTail
+from tui.runs.tail import BITE, EventTail, TextTail
+
+
+class LogSource(Protocol):
+    """Lines of a log as they come."""
+
+    gone: bool
+    restarted: bool
+
+    def lines(self) -> list[str]: ...
 
 
 class Source(Protocol):
@@ -24,6 +33,10 @@ class Source(Protocol):
         ...
 
     def poll(self) -> bool: ...
+
+    def log(self) -> LogSource:
+        """The text of the run's log, from its beginning or near its end."""
+        ...
 
     def problems(self) -> list[str]: ...
 
@@ -69,6 +82,9 @@ class Followed:
 
     def now(self) -> float:
         return time.time()
+
+    def log(self) -> TextTail:
+        return TextTail(self.run.engine_log)
 
     @property
     def vanished(self) -> bool:

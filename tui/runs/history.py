@@ -58,8 +58,9 @@ class History:
         self.phase_seconds: dict[str, float] = {}
         """Time spent in each phase that has ended, over all engines of the run."""
         self._phase_began = 0.0
-        self.progress: dict[str, dict[str, Any]] = {}
-        self.progress_since: dict[str, tuple[float, float]] = {}
+        self.counted: dict[str, Any] = {}
+        """The latest progress event of the phase that runs; what it counts need not have the phase's name."""
+        self._counted_from = (NAN, 0.0)
         self.gpu: dict[int, dict[str, Any]] = {}
         self.gpu_peak: dict[int, float] = {}
         self.memory_seconds = array("d")
@@ -133,17 +134,16 @@ class History:
         if self.phase in ("training", "validating", "saving") and self.total_steps:
             return (self.total_steps - self.step) * self.seconds_per_step()
         done, total = self.phase_progress()
-        first = self.progress_since.get(self.phase)
-        if not total or first is None or done <= first[1]:
+        began, before = self._counted_from
+        if not total or done <= before:
             return NAN
-        return (total - done) * (self.last_t - first[0]) / (done - first[1])
+        return (total - done) * (self.last_t - began) / (done - before)
 
     def phase_progress(self) -> tuple[float, float]:
         """(done, total) of the phase that runs; total 0 when it does not count anything."""
-        if self.phase in ("training", "saving"):
+        if self.phase in ("training", "validating", "saving"):
             return self.step, self.total_steps
-        seen = self.progress.get(self.phase, {})
-        return number(seen.get("done"), 0), number(seen.get("total"), 0)
+        return number(self.counted.get("done"), 0), number(self.counted.get("total"), 0)
 
     def xs(self, axis: str) -> array[float]:
         """The x of every train event on one axis: step, clips or time (hours are for the screen)."""
@@ -289,13 +289,12 @@ class History:
         self.phase = str(event.get("state") or "")
         self.phase_since = number(event.get("t"))
         self.error = str(event.get("error") or "")
-        self.progress.pop(self.phase, None)
-        self.progress_since.pop(self.phase, None)
+        self.counted = {}
 
     def _on_progress(self, event: dict[str, Any]) -> None:
-        phase = str(event.get("phase") or "")
-        self.progress[phase] = event
-        self.progress_since.setdefault(phase, (number(event.get("t")), number(event.get("done"), 0)))
+        if self.counted.get("phase") != event.get("phase"):
+            self._counted_from = event["t"], number(event.get("done"), 0)
+        self.counted = event
 
     def _on_valid(self, event: dict[str, Any]) -> None:
         step = int(number(event.get("step"), 0))

@@ -35,6 +35,7 @@ class Replayed:
             events += more
         self._unreadable = tail.unreadable
         self._due = schedule(events, speed)
+        self._log = ReplayedLog()
         self._next = 0
         self._clock = clock
         self._began = clock()
@@ -51,10 +52,15 @@ class Replayed:
         while end < len(self._due) and self._due[end][0] <= now:
             end += 1
         before = self.state
-        self.history.add([event for _, event in self._due[self._next : end]])
+        events = [event for _, event in self._due[self._next : end]]
+        self.history.add(events)
+        self._log.add(events)
         changed, self._next = end > self._next, end
         self.state = self._state()
         return changed or self.state != before
+
+    def log(self) -> ReplayedLog:
+        return self._log
 
     def now(self) -> float:
         return self.history.last_t
@@ -77,6 +83,47 @@ class Replayed:
         if self._unreadable:
             said.append(f"{self._unreadable} lines of events.jsonl could not be read")
         return said
+
+
+class ReplayedLog:
+    """The log of a replayed run: its events in words, since the lines of engine.log do not tell when they came."""
+
+    gone = False
+    restarted = False
+
+    def __init__(self) -> None:
+        self._new: list[str] = []
+
+    def add(self, events: list[dict[str, Any]]) -> None:
+        self._new += [f"{clock_time(event['t'])} {words}" for event in events if (words := in_words(event))]
+
+    def lines(self) -> list[str]:
+        lines, self._new = self._new, []
+        return lines
+
+
+def clock_time(t: float) -> str:
+    """Local time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(t))
+
+
+def in_words(event: dict[str, Any]) -> str:
+    """An event as a line of a log; empty for those that a log does not tell."""
+    name, step = event["event"], event.get("step")
+    if name == "train":
+        loss = event.get("loss")
+        shown = f"{loss:.4f}" if isinstance(loss, float) else f"{event.get('loss_reason')} (no step made)"
+        return f"step {step} loss {shown}"
+    words = {
+        "start": f"engine starts, {event.get('total_steps')} steps",
+        "state": f"{event.get('state')} {event.get('error') or ''}",
+        "valid": f"step {step} valid {event.get('loss')}",
+        "best": f"step {step} ★ best {event.get('loss')}",
+        "checkpoint": f"saved {event.get('path')}",
+        "health": f"{event.get('verdict')}: {event.get('evidence')}",
+        "note": str(event.get("text")),
+    }
+    return words.get(name, "").strip()
 
 
 def schedule(events: list[dict[str, Any]], speed: float) -> list[tuple[float, dict[str, Any]]]:

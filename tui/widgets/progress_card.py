@@ -10,8 +10,6 @@ from tui.runs.follow import Source
 from tui.text import STATES, clock, duration, loss
 from tui.widgets.lines import Lines, gauge
 
-_UNITS = {"encoding": "clips", "baseline": "batches", "training": "steps", "validating": "batches"}
-
 
 class ProgressCard(Lines):
     """One line: phase, done of total, bar, share, time left and time of day when it is through."""
@@ -38,8 +36,9 @@ class ProgressCard(Lines):
         if not total:
             self.show([Content.styled(f"{phase} …", "$foreground")])
             return
-        unit = str(history.progress.get(phase, {}).get("unit") or _UNITS.get(phase, ""))
-        left = f"{done:.0f} of {total:.0f} {unit} "
+        counted = history.counted
+        what = f"{counted['phase']}: " if counted.get("phase") not in (None, "", phase) else ""
+        left = f"{what}{done:.0f} of {total:.0f} {counted.get('unit') or 'steps'} "
         eta = history.eta()
         right = f" {100 * done / total:3.0f}%"
         if eta == eta:
