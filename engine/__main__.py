@@ -30,7 +30,7 @@ def train(args: argparse.Namespace) -> int:
         from engine.train.loop import train as train_run
 
         end = train_run(run, settings, resume=args.resume)
-        if end == "done" and args.evaluate and is_first_process():
+        if end == "done" and args.evaluate:
             from engine.generate.evaluate import evaluate as evaluate_run
 
             evaluate_run(run, settings)
@@ -99,12 +99,7 @@ def demo_data(args: argparse.Namespace) -> int:
 
 def held(run: rundir.RunDir) -> AbstractContextManager[None]:
     """The run's lock; of a distributed run's processes the first holds it for all."""
-    return liveness.hold(run) if is_first_process() else nullcontext()
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the first of a distributed one."""
-    return os.environ.get("RANK", "0") == "0"
+    return liveness.hold(run) if os.environ.get("RANK", "0") == "0" else nullcontext()
 
 
 @contextmanager

@@ -270,7 +270,9 @@ def _finish(session: Session) -> None:
     if session.progress.best_loss is None:
         _save_model(session, "best")
         session.journal.note("no validation gave a finite loss: best_model holds the final weights")
-    session.accelerator.end_training()
+    # Not end_training: it would also end the process group, which evaluation still needs.
+    for tracker in session.accelerator.trackers:
+        tracker.finish()
     health.report(session.journal, ended=True)
 
 

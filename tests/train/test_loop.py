@@ -249,18 +249,21 @@ def test_a_stereo_base_model_is_trained_on_both_channels(make_run: MakeRun, tmp_
 
 
 def test_two_processes_draw_the_curve_of_one(make_run: MakeRun, train_command: list[str], tmp_path: Path) -> None:
-    same = {"train__epochs": 2, "lora__dropout": 0.0}
+    (tmp_path / "prompts.txt").write_text("drums\nbass\npiano\n")
+    same: dict[str, object] = {"train__epochs": 2, "lora__dropout": 0.0, "evaluate__duration": 1.0}
+    same["evaluate__prompts_file"] = str(tmp_path / "prompts.txt")
     one, two = make_run("one", **same), make_run("two", **same)
     train(one, one.settings())
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [train_command[0], *launch, *train_command[1:], str(two.path)]
+    command = [train_command[0], *launch, *train_command[1:], str(two.path), "--evaluate"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     for kind in ("train", "valid"):
         losses = [[event["loss"] for event in told(run, kind)] for run in (one, two)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert liveness.state_of(two).state == "done"
+    assert len((two.evaluation() / "comparison_results.jsonl").read_text().splitlines()) == 3
 
 
 def test_settings_of_other_parts_do_not_matter_at_resume(make_run: MakeRun) -> None:
