@@ -303,6 +303,14 @@ def measure(output: str, rtt_ms: int, switches: int) -> Result:
     )
 
 
+COLUMNS = ("output", "rtt ms", "switch ms", "bar ms", "spoiled", "jump ms", "gaps", "cut told s", "load s")
+
+
+def row(r: Result) -> str:
+    cells = (r.output, r.rtt_ms, r.switch_median_ms, r.bar_ms or "–", r.spoiled, r.position_error_ms, r.gaps)
+    return "".join(f"{cell!s:>15}" for cell in (*cells, r.cut_told_seconds, r.load_seconds))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="5 switches in place of 20")
@@ -313,17 +321,12 @@ def main() -> None:
         os.environ.pop(name, None)
     load_before = os.getloadavg()
     results = []
-    print("output   rtt ms  switch ms (median)  bar  spoiled  position error ms  gaps  cut told s  load s")
+    print("".join(f"{name:>15}" for name in COLUMNS))
     for output in args.outputs.split(","):
         for rtt in map(int, args.rtt.split(",")):
             r = measure(output, rtt, 5 if args.quick else 20)
             results.append(asdict(r))
-            bar = f"{r.bar_ms:.0f}" if r.bar_ms else "–"
-            print(
-                f"{output:8} {rtt:6}  {r.switch_median_ms:18}  {bar:>4}  {r.spoiled:7}  {r.position_error_ms:17}  {r.gaps:4}"
-                f"  {r.cut_told_seconds:10}  {r.load_seconds:6}",
-                flush=True,
-            )
+            print(row(r), flush=True)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     report = {"machine": machine, "load_before": load_before, "load_after": os.getloadavg(), "results": results}
     target = ROOT / "bench" / "results" / "audio.json"

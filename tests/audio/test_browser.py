@@ -100,6 +100,8 @@ def test_keys_pressed_in_the_page_reach_the_panel_only_if_it_wants_them(
     assert p.wait("key").data == {"key": "b"}
     chromium.press("ArrowLeft")
     assert p.wait("key").data == {"key": "left"}
+    chromium.press(".")
+    assert p.wait("key").data == {"key": "full_stop"}
     assert "in the terminal" in chromium.run("byId('keys').textContent")
     p.close()
     deaf = player()

@@ -151,6 +151,24 @@ def test_the_chirp_comes_back_and_proves_the_sound(player: MakesPlayers, laptop:
     wait_for(lambda: p.status.proven)
 
 
+def test_the_first_clip_that_plays_is_proof_enough(player: MakesPlayers, laptop: Pulse, clips: list[Path]) -> None:
+    p = player()
+    p.ready("pulse", clips)
+    assert not p.status.proven
+    p.play(0)
+    wait_for(lambda: p.status.proven, what="proof by the music itself")
+    assert p.of("proof") == []
+
+
+def test_a_first_clip_into_a_muted_laptop_is_told(player: MakesPlayers, laptop: Pulse, clips: list[Path]) -> None:
+    laptop.pactl("set-sink-mute", "laptop", "1")
+    p = player()
+    p.ready("pulse", clips)
+    p.play(0)
+    assert "muted" in p.wait("error").text
+    assert not p.status.proven
+
+
 def test_a_muted_laptop_is_proven_silent(player: MakesPlayers, laptop: Pulse) -> None:
     laptop.pactl("set-sink-mute", "laptop", "1")
     p = player()

@@ -27,7 +27,7 @@ thread; its ``position`` moves on by itself between two messages of the worker. 
 ========== ============================================================================================
 output     "local", "browser", "pulse", "pacat", "none"; "" while the outputs are being tried
 label      a few characters for the header: "laptop (browser)", "speakers", "no sound"
-proven     sound was heard coming back, or the listener said so
+proven     sound was heard coming back (a chirp, or the first clip that plays), or the listener said so
 playing    whether the position moves
 index      the clip that plays or would play, an index into ``load``'s list
 position   seconds from the start of the clip
@@ -49,8 +49,8 @@ ended      the clip came to its end without a loop
 error      ``text`` is a sentence for the listener; playing has stopped if it had to
 proof      the result of ``prove``: data["proven"] is True or False, or None when the listener must say
            (ask "did you hear it?" and call ``answer``)
-key        a key pressed in the browser page (data["key"]: "a", "space", "left", "3" ...), to be treated like
-           the same key in the panel
+key        a key pressed in the browser page, by Textual's name (data["key"]: "a", "3", "space", "comma",
+           "left" ...), to be treated like the same key in the panel
 ========== ============================================================================================
 
 Clips of unequal length are legal: each ends at its own end; a switch to a clip that is already over ends

@@ -21,6 +21,7 @@ from tui.audio.routes import Options
 
 GONE_SECONDS = 1.5  # pages answer a ping every 0.4 s
 KEYS = {"space", "left", "right", "up", "down", "enter"}
+KEYS |= {"comma", "full_stop", "left_square_bracket", "right_square_bracket"}
 WAITING, SILENT, RUNNING, GONE = "waiting", "silent", "running", "gone"
 LABELS = {
     WAITING: "browser: page not open",

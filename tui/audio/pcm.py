@@ -13,7 +13,7 @@ from tui.audio import clips as audio
 from tui.audio import proof
 from tui.audio.mixer import Mixer, Samples
 from tui.audio.output import ClipSet, Emit, Output, OutputLost, State
-from tui.audio.pulse import PulseServer
+from tui.audio.pulse import PulseServer, probe
 
 STALL_SECONDS = 1.2  # a device that takes no samples for so long is gone
 WAKE_SECONDS = 5.0  # but a sleeping one (Bluetooth, a sink that rests) may take a while to begin
@@ -37,6 +37,8 @@ class PcmOutput(Output):
         self._running = False
         self._rendered = 0
         self._overlay: Samples | None = None
+        self._overheard = False
+        self._sent: list[Samples] | None = None  # what was rendered, mono, while a proof listens
         self._progress = (0, 0.0)  # frames rendered, and when that was last seen to grow
         self._flowing_at = 0  # frames rendered by when the device has certainly begun to play
         self._last_use = time.monotonic()
@@ -60,6 +62,8 @@ class PcmOutput(Output):
             if len(self._overlay) == 0:
                 self._overlay = None
         self._rendered += frames
+        if self._sent is not None:
+            self._sent.append(block.mean(axis=1))
         return np.clip(block, -1.0, 1.0)
 
     def _run(self) -> None:
@@ -94,6 +98,9 @@ class PcmOutput(Output):
     def play(self, index: int, position: float | None) -> None:
         self.mixer.play(index, None if position is None else round(position * self.rate))
         self._run()
+        if self._monitor and not self._overheard:
+            self._overheard = True
+            threading.Thread(target=self._overhear, args=(self._monitor,), name="proof", daemon=True).start()
 
     def pause(self) -> None:
         self.mixer.pause()
@@ -127,9 +134,23 @@ class PcmOutput(Output):
         def chirp() -> None:
             self._overlay = proof.stereo_chirp(self.rate)
 
-        result = proof.listen_back(server, chirp)
+        result = proof.listen_back(server, self.rate, chirp)
         self.proven = self.proven or result.proven
         self._emit({"event": "proof", "proven": result.proven, "text": result.text})
+
+    def _overhear(self, server: PulseServer) -> None:
+        """Prove the sound by what plays anyway, without a word; only that it is muted has to be said."""
+
+        def begun() -> None:
+            self._sent = []
+
+        recorded = proof.record(server, self.rate, begun)
+        sent, self._sent = self._sent, None
+        if sent and proof.is_in(recorded, np.concatenate(sent), self.rate):
+            self.proven = True
+        elif (now := probe(server.address)).muted or now.volume == 0:
+            where = server.host or "the laptop"
+            self._emit({"event": "error", "text": f"The sound on {where} is muted: unmute it to hear the clips."})
 
     def check(self) -> None:
         now = time.monotonic()

@@ -17,6 +17,7 @@ CHIRP_SECONDS = 0.6
 RECORD_SECONDS = 3.0
 CLEAN = 0.9  # correlation of an undisturbed path is 0.99; with dropouts it falls below 0.5
 HEARD = 0.1
+AUDIBLE = 0.005
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ def correlation(recorded: Samples, sent: Samples) -> tuple[float, int]:
     return float(score[best]), best
 
 
-def listen_back(server: PulseServer, play: Callable[[], None]) -> Proof:
-    """Record the monitor of the server's default sink while ``play`` sends the chirp. Takes about 3 s."""
-    command = ["parec", "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1"]
-    command += [f"--rate={server.rate}", "--latency-msec=50", "--client-name=mgl-tui proof"]
+def record(server: PulseServer, rate: int, begun: Callable[[], None]) -> Samples:
+    """The monitor of the server's default sink for 3 s, mono float32; ``begun`` is called when samples come."""
+    command = ["parec", "-d", "@DEFAULT_MONITOR@", "--raw", "--format=s16le", "--channels=1", f"--rate={rate}"]
+    command += ["--latency-msec=50", "--client-name=mgl-tui proof"]
     taken: list[bytes] = []
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=client_environment(server.address)
@@ -67,18 +68,32 @@ def listen_back(server: PulseServer, play: Callable[[], None]) -> Proof:
         ender.start()
         stream = recorder.stdout.fileno() if recorder.stdout else -1
         while block := os.read(stream, 4096):
-            if not taken:  # the recorder runs: now send
-                play()
+            if not taken:
+                begun()
             taken.append(block)
         ender.cancel()
     raw = b"".join(taken)
-    recorded = np.frombuffer(raw[: len(raw) // 2 * 2], np.int16).astype(np.float32) / 32768.0
-    return judge(recorded, server)
+    return np.frombuffer(raw[: len(raw) // 2 * 2], np.int16).astype(np.float32) / 32768.0
 
 
-def judge(recorded: Samples, server: PulseServer) -> Proof:
-    """What a recording of the monitor (mono float32 at the server's rate) says."""
-    score, _ = correlation(recorded, chirp(server.rate))
+def is_in(recorded: Samples, sent: Samples, rate: int) -> bool:
+    """Whether the loudest half second of what was sent (mono) came back clean; False also when all was quiet."""
+    size = rate // 2
+    starts = range(0, min(len(sent), rate * 3 // 2) - size, size // 4)
+    loudest = max((sent[n : n + size] for n in starts), key=lambda part: float(np.dot(part, part)), default=sent[:0])
+    if not len(loudest) or float(np.abs(loudest).max()) < AUDIBLE:
+        return False
+    return correlation(recorded, loudest)[0] >= CLEAN
+
+
+def listen_back(server: PulseServer, rate: int, play: Callable[[], None]) -> Proof:
+    """Record the server's monitor while ``play`` sends the chirp at ``rate``. Takes about 3 s."""
+    return judge(record(server, rate, play), rate, server)
+
+
+def judge(recorded: Samples, rate: int, server: PulseServer) -> Proof:
+    """What a recording of the monitor (mono float32 at ``rate``) says."""
+    score, _ = correlation(recorded, chirp(rate))
     if score >= CLEAN:
         return Proof(
             True, score, f"Sound is proven: the chirp came back from {server.label} (correlation {score:.2f})."

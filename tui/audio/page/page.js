@@ -4,7 +4,11 @@ const LONGEST_LATENCY = 0.08;
 const DROPOUT_SECONDS = 0.015; // the sound's clock falls behind the wall clock by a block at every dropout
 const KEPT_CLIPS = 12;
 const CHIRP_SECONDS = 0.6;
-const KEY_NAMES = { " ": "space", ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Enter: "enter" };
+// What the panel calls the keys that are not a letter or a digit.
+const KEY_NAMES = {
+  " ": "space", ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Enter: "enter",
+  ",": "comma", ".": "full_stop", "[": "left_square_bracket", "]": "right_square_bracket",
+};
 const byId = (id) => document.getElementById(id);
 
 const decoded = new Map(); // file name -> channels, the last few
