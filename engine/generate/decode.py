@@ -152,7 +152,7 @@ class Decoder:
         """
         steps = frames + self.delays[-1]
         state = self._prepare(states, mask, steps, sampling)
-        state.begin(noise.bits(keys, steps, self.codebooks), self._pattern(frames))
+        state.begin(noise.bits(keys, steps, self.codebooks), self._pads(frames))
         for step in range(steps):
             if should_stop is not None and should_stop():
                 raise Stopped(f"decoding stopped after {step} of {steps} steps")
@@ -175,11 +175,11 @@ class Decoder:
         torch.cuda.synchronize(self.device)
         return True
 
-    def _pattern(self, frames: int) -> Tensor:
-        """(K, steps + 1), true where column p holds a code of the codebook and not the pad."""
+    def _pads(self, frames: int) -> Tensor:
+        """(K, steps + 1), true where a column holds the pad of a codebook and no code."""
         delay = torch.tensor(self.delays, device=self.device)[:, None]
         column = torch.arange(frames + self.delays[-1] + 1, device=self.device)[None]
-        return (column > delay) & (column <= delay + frames)
+        return (column <= delay) | (column > delay + frames)
 
     def _revert(self, sequence: Tensor, frames: int) -> Tensor:
         rows = [sequence[:, k, 1 + delay : 1 + delay + frames] for k, delay in enumerate(self.delays)]
@@ -257,17 +257,17 @@ class _State:
         self.position_table = table.to(device=device, dtype=dtype)
         self.position = torch.zeros(1, device=device, dtype=torch.long)
         self.sequence = torch.zeros(batch, decoder.codebooks, steps + 1, device=device, dtype=torch.long)
-        self.pattern = torch.zeros(decoder.codebooks, steps + 1, device=device, dtype=torch.bool)
+        self.pads = torch.zeros(decoder.codebooks, steps + 1, device=device, dtype=torch.bool)
         self.bits = torch.zeros(steps, batch, decoder.codebooks, 2, device=device, dtype=torch.long)
         self.graphs: list[torch.cuda.CUDAGraph] | None = None
         self.eager = not on_gpu
 
-    def begin(self, bits: Tensor, pattern: Tensor) -> None:
-        """Back to the first position. bits: (B, steps, K, 2) from ``noise.bits``; pattern: (K, steps + 1)."""
+    def begin(self, bits: Tensor, pads: Tensor) -> None:
+        """Back to the first position. bits: (B, steps, K, 2) from ``noise.bits``; pads: (K, steps + 1)."""
         self.position.zero_()
         self.sequence.fill_(self.decoder.pad)
         self.bits.copy_(bits.transpose(0, 1))
-        self.pattern.copy_(pattern)
+        self.pads.copy_(pads)
 
     def advance(self, step: int) -> None:
         """Decode one position: a graph where there is one, else the operations themselves."""
@@ -285,8 +285,7 @@ class _State:
             logits = null + (text - null) * self.sampling.guidance_scale
         chosen = choose(logits, self.sampling, self.bits.index_select(0, self.position)[0])
         self.position += 1
-        allowed = self.pattern.index_select(1, self.position)[:, 0]
-        chosen = torch.where(allowed, chosen, self.decoder.pad)
+        chosen = chosen.masked_fill(self.pads.index_select(1, self.position)[:, 0], self.decoder.pad)
         self.sequence.index_copy_(2, self.position, chosen[..., None])
 
     def capture(self) -> None:

@@ -20,6 +20,7 @@ from engine.contract import prompts as prompts_file
 from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
 from engine.contract.rundir import RunDir
+from engine.data.audio import read_audio
 from engine.data.cache import Digests
 from engine.generate import clap, measures, set_measures
 from engine.generate.decode import Decoder
@@ -162,7 +163,7 @@ def _make_all(session: Session) -> None:
 
     def stepped(steps: int) -> None:
         nonlocal done
-        done += steps
+        done = min(done + steps, total)  # a batch that was repeated for want of memory counts once
         session.journal.progress("evaluating", done, total, "steps")
 
     for model, waiting in missing.items():
@@ -202,6 +203,10 @@ def _missing(session: Session, model: Model) -> list[Task]:
         if measured is None:
             missing.append(task)
         else:
+            if session.scorer is not None and "clap_score" not in measured:
+                sound = read_audio(session.folder / file)
+                score = session.scorer.score(sound.samples, sound.rate, task.prompt.text)
+                measured = {**measured, "clap_score": score}
             _name(session, task, model, file, measured)
     session.results.save(session.mine)
     return missing

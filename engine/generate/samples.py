@@ -68,7 +68,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
 
     def stepped(steps: int) -> None:
         nonlocal done
-        done += steps
+        done = min(done + steps, total)  # a batch that was repeated for want of memory counts once
         journal.progress("evaluating", done, total, "steps")
 
     decoder = Decoder(trainee.decoder, trainee.projection, studio.dtype)

@@ -84,26 +84,33 @@ class Studio:
         a single clip does not fit.
         """
         # Equal padding within a batch, else a short text would be padded for its neighbour's sake.
-        waiting = sorted(tasks, key=lambda task: self._padded(task))
-        while waiting:
-            here = [task for task in waiting[: self.batch] if self._padded(task) == self._padded(waiting[0])]
-            try:
-                codes, audio = self._batch(decoder, here, on_step, should_stop)
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                if self.batch == 1:
-                    raise UserError(
-                        f"The memory of {self.device} does not hold a single clip of {self.settings.duration:g} s; "
-                        "free it, or shorten evaluate.duration."
-                    ) from None
-                decoder.release()
-                self.batch = math.ceil(self.batch / 2)
-                note(f"memory ran out: going on with {self.batch} prompts at once; clips may differ in detail from now")
-                continue
-            for task, its_audio, its_codes in zip(here, audio, codes, strict=True):
-                keep(task, its_audio, its_codes)
-            waiting = waiting[len(here) :]
+        waiting = sorted(tasks, key=self._padded)
+        try:
+            while waiting:
+                here = [task for task in waiting[: self.batch] if self._padded(task) == self._padded(waiting[0])]
+                try:
+                    codes, audio = self._batch(decoder, here, on_step, should_stop)
+                except RuntimeError as error:
+                    self._halve(error)
+                    decoder.release()
+                    note(f"memory ran out: going on with {self.batch} prompts at once; details of clips may change")
+                    continue
+                for task, its_audio, its_codes in zip(here, audio, codes, strict=True):
+                    keep(task, its_audio, its_codes)
+                waiting = waiting[len(here) :]
+        finally:
+            decoder.release()
+
+    def _halve(self, error: RuntimeError) -> None:
+        # The CPU's allocator raises a plain RuntimeError.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise error
+        if self.batch == 1:
+            raise UserError(
+                f"The memory of {self.device} does not hold a single clip of {self.settings.duration:g} s; "
+                "free it, or shorten evaluate.duration."
+            ) from None
+        self.batch = math.ceil(self.batch / 2)
 
     def _batch(
         self, decoder: Decoder, here: list[Task], on_step: Callable[[int], None], should_stop: Callable[[], bool]
@@ -148,8 +155,3 @@ def _text_states(base: Path, texts: Sequence[str], device: torch.device) -> dict
     """T5's states (L, d_text) of each text, encoded one at a time so that none depends on its neighbours."""
     encoder, tokenizer = load.load_text_encoder(base, device=device), load.load_tokenizer(base)
     return {text: load.encode_text(encoder, tokenizer, [text], device)[0][0] for text in dict.fromkeys(texts)}
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    # The CPU's allocator raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

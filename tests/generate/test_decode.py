@@ -81,7 +81,7 @@ def test_an_active_adapter_is_merged_into_the_decoder_and_the_model_is_left_alon
 
     state = decoder._state
     assert state is not None
-    state.begin(noise.bits([0, 0], 23, 4), decoder._pattern(20))
+    state.begin(noise.bits([0, 0], 23, 4), decoder._pads(20))
     start = torch.full((2, 4), 64)
     merged = decoder.logits(state, start, 1, masked=False)
     with torch.no_grad():
