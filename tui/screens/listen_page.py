@@ -207,7 +207,7 @@ class ListenPage(Place, Background):
             )
             # After space the hint is the line that fetches the clip.
             lines.append(Content.styled(status.hint.splitlines()[-1] if status.hint else "", "$quiet"))
-        elif status.output == "browser" and not status.proven and status.url:
+        elif status.output == "browser" and status.hint and status.url:
             lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
         elif status.error:
             lines.append(Content.styled(status.error, "$warning"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEFT, RIGHT = 9, 19
+LEFT = 9
 MOST_ROWS = 4
 
 
@@ -76,7 +76,12 @@ class Clips(Widget):
     @property
     def wave_columns(self) -> int:
         """Cells of an envelope."""
-        return max(10, self.size.width - LEFT - RIGHT)
+        return max(10, self.size.width - LEFT - self._right_columns)
+
+    @property
+    def _right_columns(self) -> int:
+        """Cells right of the envelope; one line has to hold the time, the name and the score."""
+        return 19 if self.rows == 1 else 13
 
     @property
     def rows(self) -> int:
@@ -105,7 +110,7 @@ class Clips(Widget):
     def _refresh_playhead(self, at: int, old: ClipLook, new: ClipLook) -> None:
         """Only the cells that a moving playhead changes: over ssh this happens ten times a second."""
         columns, y = self.wave_columns, at * self._pitch
-        self.refresh(Region(LEFT + columns, y, RIGHT, 1))
+        self.refresh(Region(LEFT + columns, y, self._right_columns, 1))
         left, right = sorted((_cursor(old, columns), _cursor(new, columns)))
         if left != right:
             self.refresh(Region(LEFT + left, y, right - left + 1, self.rows))
@@ -116,7 +121,7 @@ class Clips(Widget):
             return Strip.blank(self.size.width, self.rich_style)
         look = self._looks[at]
         left = draw(self, self._left(look, row), LEFT)
-        right = draw(self, self._right(look, row), RIGHT)
+        right = draw(self, self._right(look, row), self._right_columns)
         return Strip.join([left, self._wave(look, row), right])
 
     def _left(self, look: ClipLook, row: int) -> Content:
