@@ -76,11 +76,10 @@ def prepare(
             )
     root = cache_dir(settings.data.cache_dir)
     digests = Digests(root)
-    model_config = json.loads((base / "config.json").read_text())
-    sound = _sound_of(model_config)
+    sound = _sound_of(base)
     used = [*train, *valid]
     hashes = [_audio_digest(digests, clip) for clip in used]
-    codes, new_codes = _codes(used, hashes, _codec_store(root, digests, base, model_config), base, device, clips_done)
+    codes, new_codes = _codes(used, hashes, _codec_store(root, digests, base, sound), sound, base, device, clips_done)
     captions = list(dict.fromkeys(clip.text for clip in used))
     states, new_states = _states(captions, _text_store(root, digests, base), base, device, texts_done)
     base_digest = _part_digest(digests, base, "decoder")
@@ -122,14 +121,15 @@ class _Sound:
     codebook_size: int
 
 
-def _sound_of(model: dict[str, Any]) -> _Sound:
-    codec, decoder = model["audio_encoder"], model["decoder"]
+def _sound_of(base: Path) -> _Sound:
+    model = load.load_config(base)
+    codec, decoder = model.audio_encoder, model.decoder
     return _Sound(
-        rate=codec["sampling_rate"],
-        hop=math.prod(codec["upsampling_ratios"]),
-        channels=decoder.get("audio_channels", 1),
-        codebooks=decoder["num_codebooks"],
-        codebook_size=decoder["vocab_size"],
+        rate=codec.sampling_rate,
+        hop=math.prod(codec.upsampling_ratios),
+        channels=decoder.audio_channels,
+        codebooks=decoder.num_codebooks,
+        codebook_size=decoder.vocab_size,
     )
 
 
@@ -151,9 +151,9 @@ def _part_digest(digests: Digests, base: Path, part: str) -> str:
     return "".join(digests.of_file(file) for file in sorted(base.glob("pytorch_model*.bin")))
 
 
-def _codec_store(root: Path, digests: Digests, base: Path, model: dict[str, Any]) -> Store:
-    sound = _sound_of(model)
-    made_by = [_CODES_VERSION, _part_digest(digests, base, "audio_encoder"), model["audio_encoder"], sound.channels]
+def _codec_store(root: Path, digests: Digests, base: Path, sound: _Sound) -> Store:
+    codec = json.loads((base / "config.json").read_text())["audio_encoder"]
+    made_by = [_CODES_VERSION, _part_digest(digests, base, "audio_encoder"), codec, sound.channels]
     return Store(root, "codes", hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest())
 
 
@@ -164,9 +164,14 @@ def _text_store(root: Path, digests: Digests, base: Path) -> Store:
 
 
 def _codes(
-    clips: list[Clip], hashes: list[str], store: Store, base: Path, device: torch.device, report: Report
+    clips: list[Clip],
+    hashes: list[str],
+    store: Store,
+    sound: _Sound,
+    base: Path,
+    device: torch.device,
+    report: Report,
 ) -> tuple[list[np.ndarray], int]:
-    sound = _sound_of(json.loads((base / "config.json").read_text()))
     found: dict[str, np.ndarray] = {}
     for digest in hashes:
         cached = store.load(digest)

@@ -16,6 +16,7 @@ __all__ = [
     "encode_text",
     "load_audio_encoder",
     "load_base",
+    "load_config",
     "load_decoder",
     "load_text_encoder",
     "load_tokenizer",
@@ -68,13 +69,10 @@ def load_text_encoder(path: Path | str, *, device: torch.device | str) -> Any:
 
 
 def _part(name: str, kind: Any, path: Path | str, device: torch.device | str, dtype: torch.dtype) -> Any:
-    from transformers import MusicgenConfig
-
     if not list(Path(path).glob("*.safetensors")):
         return getattr(load_base(path, device=device, dtype=dtype), name)
+    config = load_config(path)
     with quiet(), _named(path):
-        config = MusicgenConfig.from_pretrained(str(path), local_files_only=True)
-        _complete_config(config)
         part = kind.from_pretrained(
             str(path),
             config=getattr(config, name),
@@ -83,6 +81,16 @@ def _part(name: str, kind: Any, path: Path | str, device: torch.device | str, dt
             local_files_only=True,
         )
     return part.to(device).eval()
+
+
+def load_config(path: Path | str) -> Any:
+    """The MusicgenConfig of a model folder, with the token ids that hub configs leave out."""
+    from transformers import MusicgenConfig
+
+    with quiet(), _named(path):
+        config = MusicgenConfig.from_pretrained(str(path), local_files_only=True)
+    _complete_config(config)
+    return config
 
 
 def load_tokenizer(path: Path | str) -> Any:
