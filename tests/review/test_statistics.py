@@ -1,4 +1,5 @@
 import random
+from fractions import Fraction
 from itertools import combinations, product
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_pair_counts_wins_ties_losses_over_items_that_have_both() -> None:
 
 
 def pair(wins: int, losses: int, ties: int = 0) -> Pair:
-    return Pair("best", "base", wins, ties, losses, sign_test(wins, losses), None, None)
+    return Pair("best", "base", tuple(map(Fraction, [1] * wins + [-1] * losses + [0] * ties)))
 
 
 def test_seven_of_eight_is_promising_and_sixteen_prompts_would_settle_it() -> None:

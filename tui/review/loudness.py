@@ -91,13 +91,9 @@ def _measured(path: Path) -> float | None:
     if not isinstance(cache, dict):
         cache = {}
     if key not in cache:
-        import soundfile
-
-        try:
-            samples, rate = soundfile.read(path, dtype="float32")
-        except (soundfile.SoundFileError, RuntimeError):
+        value = measure(path)
+        if value is None:
             return None
-        value = integrated(samples, rate)
         cache[key] = round(value, 2) if math.isfinite(value) else None
         try:
             write_atomically(cache_path, json.dumps(cache, indent=1))
@@ -105,6 +101,17 @@ def _measured(path: Path) -> float | None:
             pass  # A folder that may not be written to is measured again next time.
     stored = cache[key]
     return -math.inf if stored is None else float(stored)
+
+
+def measure(path: Path) -> float | None:
+    """Integrated loudness of a file in LUFS; None when it cannot be read as audio."""
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (soundfile.SoundFileError, RuntimeError):
+        return None
+    return integrated(samples, rate)
 
 
 def _k_weighted(x: NDArray[np.float64], rate: int) -> NDArray[np.float64]:

@@ -107,7 +107,7 @@ def data(found: Report) -> str:
         "changes": [change._asdict() for change in found.changes],
         "valid": found.valid,
         "conclusions": results.sentences() if results else [],
-        "pairs": [asdict(pair) for pair in results.pairs()] if results else [],
+        "pairs": [pair.as_data() for pair in results.pairs()] if results else [],
         "means": results.means() if results else {},
         "tags": results.tags() if results else {},
         "gains_db": found.gains,

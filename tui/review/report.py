@@ -161,7 +161,8 @@ def _pairs(found: Report) -> list[str]:
     people = [session.listener for session in results.sessions]
     for who in [None, *people] if len(people) > 1 else [None]:
         for pair in results.pairs(who):
-            low_high = "–" if pair.interval is None else f"{pair.interval[0]:+.2f} … {pair.interval[1]:+.2f}"
+            interval = pair.interval()
+            low_high = "–" if interval is None else f"{interval[0]:+.2f} … {interval[1]:+.2f}"
             mean = "–" if pair.mean_difference is None else f"{pair.mean_difference:+.2f}"
             rows.append(
                 [f"{results.label(pair.a)} over {results.label(pair.b)}", who or "all", str(pair.wins), str(pair.ties),

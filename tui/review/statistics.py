@@ -19,22 +19,46 @@ PROMISING = 0.15
 
 @dataclass(frozen=True)
 class Pair:
-    """Model ``a`` against model ``b`` over the items on which both were judged."""
+    """Model ``a`` against model ``b``."""
 
     a: str
     b: str
-    wins: int
-    ties: int
-    losses: int
-    p: float
-    mean_difference: float | None
-    """Mean of value(a) - value(b): points when clips are scored, places when they are ranked."""
-    interval: tuple[float, float] | None
-    """95 % interval of the mean difference, None with fewer than six items."""
+    differences: tuple[Fraction, ...]
+    """value(a) - value(b) on each item where both were judged: points when scored, places when ranked."""
+
+    @property
+    def wins(self) -> int:
+        return sum(d > 0 for d in self.differences)
+
+    @property
+    def losses(self) -> int:
+        return sum(d < 0 for d in self.differences)
+
+    @property
+    def ties(self) -> int:
+        return sum(d == 0 for d in self.differences)
 
     @property
     def trials(self) -> int:
-        return self.wins + self.ties + self.losses
+        return len(self.differences)
+
+    @property
+    def p(self) -> float:
+        """Of the two-sided exact sign test."""
+        return sign_test(self.wins, self.losses)
+
+    @property
+    def mean_difference(self) -> float | None:
+        return float(sum(self.differences, Fraction(0)) / self.trials) if self.differences else None
+
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean difference, None with fewer than six items. Takes a while for many items."""
+        return permutation_interval(self.differences)
+
+    def as_data(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        names = ("a", "b", "wins", "ties", "losses", "p", "mean_difference")
+        return {name: getattr(self, name) for name in names} | {"interval": self.interval()}
 
 
 @dataclass(frozen=True)
@@ -118,19 +142,8 @@ def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.
 
 def compare(values: Mapping[str, Mapping[str, float | Fraction]], a: str, b: str) -> Pair:
     """Pair result from ``values[item][model]``, higher being better; items that lack one of the two are left out."""
-    differences = [Fraction(item[a]) - Fraction(item[b]) for item in values.values() if a in item and b in item]
-    wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-    mean = float(sum(differences, Fraction(0)) / len(differences)) if differences else None
-    return Pair(
-        a=a,
-        b=b,
-        wins=wins,
-        ties=len(differences) - wins - losses,
-        losses=losses,
-        p=sign_test(wins, losses),
-        mean_difference=mean,
-        interval=permutation_interval(differences),
-    )
+    both = [item for item in values.values() if a in item and b in item]
+    return Pair(a, b, tuple(Fraction(item[a]) - Fraction(item[b]) for item in both))
 
 
 def consistency(pairs: Iterable[tuple[float, float]]) -> Consistency | None:
