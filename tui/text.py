@@ -6,7 +6,8 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
@@ -65,6 +66,18 @@ def short(value: float) -> str:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+
+
+def value(setting: Any) -> str:
+    """A setting in few characters: paths by their end, lists by their items."""
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
+    if isinstance(setting, (int, float)):
+        return short(setting)
+    if isinstance(setting, list):
+        return ",".join(str(item).removesuffix("_proj") for item in setting)
+    text = str(setting)
+    return "…/" + Path(text).name if text.startswith("/") else text
 
 
 def duration(seconds: float) -> str:

@@ -23,9 +23,7 @@ from tui.runs.checks import Checked, run_checks
 from tui.runs.draft import (
     PRESETS,
     Draft,
-    Estimate,
     Finding,
-    candidates,
     estimate,
     label,
     measured_like,
@@ -35,16 +33,16 @@ from tui.runs.draft import (
 )
 from tui.runs.follow import Followed
 from tui.runs.history import History
+from tui.screens import new_run_words as words
+from tui.screens.new_run_words import NAME
 from tui.screens.place import Place, RunsChanged
-from tui.screens.runs import value
-from tui.text import VERDICTS, cut, duration, gib
+from tui.text import cut, value
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines
-from tui.widgets.table import Column, Row, Table
+from tui.widgets.table import Column, Table
 
-NAME = "name"
-_WIDE = [Column("Setting", 15), Column("base", 14), Column("  new", 14), Column("", 0)]
-_NARROW = [Column("Setting", 14), Column("base", 8), Column("  new", 9), Column("", 0)]
+_WIDE = [Column("Setting", 14), Column("base", 13), Column("  new", 18), Column("", 0)]
+_NARROW = [Column("Setting", 14), Column("base", 8), Column("  new", 10), Column("", 0)]
 DEBOUNCE = 0.6
 
 
@@ -105,7 +103,7 @@ class NewRunScreen(Place):
         columns = list(_WIDE if wide else _NARROW)
         columns[1] = columns[1]._replace(title=cut(self.draft.base_name or "default", columns[1].width))
         table = self.query_one(Table)
-        table.show(self._rows(table.key, wide), columns)
+        table.show(words.rows(self.draft, table.key), columns)
         self._write_hint()
         self._write_means()
         self._write_checks()
@@ -114,32 +112,6 @@ class NewRunScreen(Place):
         width = max(20, same.size.width)
         command = self._command()
         same.show([Content(line) for line in textwrap.wrap(command, width, break_on_hyphens=False)])
-
-    def _rows(self, current: Any, wide: bool) -> list[Row]:
-        rows = [Row(NAME, ["name", "–", (self.draft.name, "$accent bold"), ""])]
-        changed = {change.name for change in self.draft.changes()}
-        for group, names in setting_names():
-            rows.append(Row(None, [("── ", "$line"), (group, "$primary"), (" " + "─" * 200, "$line")]))
-            rows += [self._row(name, name in changed, name == current, wide) for name in names]
-        return rows
-
-    def _row(self, name: str, changed: bool, current: bool, wide: bool) -> Row:
-        new = self.draft.value(name)
-        style = "$accent bold" if changed else "$foreground"
-        shown = value(new)
-        choices = candidates(name, new) if current else []
-        hint = " ".join(value(choice) for choice in _around(choices, new)) if choices else self._note(name)
-        marked = f"◂ {shown} ▸" if choices else f"  {shown}"
-        base = (value(self.draft.base_value(name)), "$quiet")
-        return Row(name, [label(name), base, (marked, style), (hint, "$quiet")])
-
-    def _note(self, name: str) -> str:
-        s = self.draft.settings
-        if name == "lora.alpha":
-            return f"{s.lora.alpha / s.lora.rank:.3g} × rank"
-        if name == "train.gradient_accumulation_steps":
-            return f"= {s.train.batch_size * s.train.gradient_accumulation_steps} clips/step"
-        return ""
 
     def _write_hint(self) -> None:
         name = self.query_one(Table).key
@@ -168,49 +140,18 @@ class NewRunScreen(Place):
 
     def _write_means(self) -> None:
         draft, course = self.draft, self._course()
-        means = self.query_one("#means", Lines)
-        means.border_title = "What it means"
-        changed = draft.changes()
-        lines = [Content.assemble((f"{len(changed)} changed", "bold" if changed else "$quiet"))]
-        lines += [
-            Content.assemble(f"  {label(c.name)} ", (f"{value(c.old)} → ", "$quiet"), (value(c.new), "bold"))
-            for c in changed[:5]
-        ]
-        if len(changed) > 5:
-            lines.append(Content.styled(f"  and {len(changed) - 5} more", "$quiet"))
-        if isinstance(course, Plan):
-            lines.append(
-                Content(f"steps  {course.total_steps} ({self._train_clips()} clips / {course.effective_batch})")
-            )
-            lines.append(Content(f"       warm-up {course.warmup_steps}, validation every {course.validate_every}"))
-        else:
-            lines.append(Content.assemble("steps  ", (course, "$warning" if " " in course[6:] else "$quiet")))
         source = measured_like(draft, self.panel.summaries)
         found = estimate(draft, course if isinstance(course, Plan) else None, source, self._history)
-        means.show(lines + self._costs(found))
-
-    def _costs(self, found: Estimate) -> list[Content]:
-        guess = "a guess, " if found.guess else ""
-        if not found.source:
-            lines = [Content.assemble("time   ", ("nothing like it was measured here yet", "$quiet"))]
-        else:
-            train = f"~{duration(found.train_seconds)} train" if found.train_seconds == found.train_seconds else "–"
-            clips = f" + ~{duration(found.clip_seconds)} clips" if found.clip_seconds == found.clip_seconds else ""
-            lines = [Content(f"time   {train}{clips}"), Content.styled(f"       {guess}from {found.source}", "$quiet")]
-        memory = self._checked.message("gpu-memory") if self._checked else ""
-        if found.memory == found.memory and not found.guess:
-            lines.append(Content(f"memory {gib(found.memory)} GiB measured"))
-        elif memory:
-            lines.append(Content.assemble("memory ", memory, (" (a guess)" if "about" in memory else "", "$quiet")))
-        disk = self._checked.message("disk-space") if self._checked else ""
-        return lines + ([Content(f"disk   {disk}")] if disk else [])
+        means = self.query_one("#means", Lines)
+        means.title("What it means")
+        means.show(words.meaning(draft, course, self._train_clips(), found, self._checked, means.size.width))
 
     def _write_checks(self) -> None:
         card = self.query_one("#checks", Lines)
         running = "" if not self._checking else " · running, then it starts" if self._then else " · running"
         card.border_title = f"Checks{running}"
         card.border_subtitle = "▲ warns · ✘ blocks · c again"
-        card.show([line for finding in self._findings() for line in _finding_lines(finding, max(20, card.size.width))])
+        card.show([line for finding in self._findings() for line in words.finding_lines(finding, card.size.width)])
 
     def _findings(self) -> list[Finding]:
         """The worst first."""
@@ -415,21 +356,3 @@ class NewRunScreen(Place):
         self.panel.show_run(run.path)
         self.dismiss()
         self.panel.action_go("runs" if then == "enqueue" else "monitor")
-
-
-def _around(choices: list[Any], new: Any, count: int = 5) -> list[Any]:
-    """The choices about the present one."""
-    at = choices.index(new)
-    first = max(0, min(at - count // 2, len(choices) - count))
-    return choices[first : first + count]
-
-
-def _finding_lines(finding: Finding, width: int) -> list[Content]:
-    look = VERDICTS.get(finding.severity, VERDICTS["info"])
-    wrong = finding.severity in ("block", "warn")
-    text = textwrap.wrap(finding.message, width - 2) if wrong else [cut(finding.message, width - 2)]
-    lines = [Content.assemble((f"{look.glyph} ", f"${look.color} bold"), text[0])]
-    lines += [Content(f"  {line}") for line in text[1:]]
-    if wrong and finding.fix:
-        lines += [Content.styled(f"  {line}", "$quiet") for line in textwrap.wrap(finding.fix, width - 2)]
-    return lines

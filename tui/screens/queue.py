@@ -15,7 +15,7 @@ from engine.contract.rundir import RunDir
 from tui import keys
 from tui.runs import queue
 from tui.screens.place import Place, RunsChanged
-from tui.screens.runs import value
+from tui.text import value
 from tui.widgets.lines import Lines
 from tui.widgets.table import Column, Row, Table
 

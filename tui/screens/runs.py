@@ -21,7 +21,7 @@ from tui.runs.store import RunSummary
 from tui.runs.tail import TextTail
 from tui.screens import run_actions
 from tui.screens.place import Place, RunsChanged
-from tui.text import NONE, STATES, cut, loss, short, size, sparkline, when
+from tui.text import NONE, STATES, cut, loss, short, size, sparkline, value, when
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines
 from tui.widgets.table import Column, Row, Table
@@ -331,18 +331,6 @@ def _changes(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
         return [Content("  ".join(f"{name} {old}→{new}" for name, old, new in pairs))]
     label = max(len(name) for name, _, _ in pairs)
     return [Content.assemble(f"{name:<{label}}  ", (f"{old} → ", "$quiet"), (new, "bold")) for name, old, new in pairs]
-
-
-def value(setting: Any) -> str:
-    """A setting in few characters: paths by their end, lists by their items."""
-    if isinstance(setting, bool):
-        return "yes" if setting else "no"
-    if isinstance(setting, (int, float)):
-        return short(setting)
-    if isinstance(setting, list):
-        return ",".join(str(item).removesuffix("_proj") for item in setting)
-    text = str(setting)
-    return "…/" + Path(text).name if text.startswith("/") else text
 
 
 def _last_lines(s: RunSummary, count: int) -> list[Content]:

@@ -57,7 +57,7 @@ def draw(widget: Widget, width: int, height: int, curves: Sequence[Curve], axes:
     plotext.yaxes(True, False)
     plotext.xlim(*axes.x)
     plotext.ylim(low, high)
-    labels = y_labels(axes, max(3, min(6, (height - 2) // 3)))
+    labels = y_labels(axes, max(3, min(6, (height - 2) // 2)))
     plotext.yticks([at for at, _ in labels], [text for _, text in labels])
     plotext.xticks([at for at, _ in axes.x_labels], [text for _, text in axes.x_labels])
     for curve in curves:
