@@ -17,6 +17,11 @@ async def test_a_key_in_the_browsers_page_counts_like_one_here(tmp_path: Path) -
         app._heard_from_player(PlayerMessage("key", data={"key": "4"}))
         await until(pilot, lambda: screen_of(app).session.done == 1)
         assert stored(tmp_path / "runs")["ratings"]["1"]["A"]["score"] == 4
+        for key in ("a", "t"):
+            app._heard_from_player(PlayerMessage("key", data={"key": key}))
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        app._heard_from_player(PlayerMessage("key", data={"key": "g"}))
+        await until(pilot, lambda: stored(tmp_path / "runs")["ratings"]["1"]["A"]["tags"] == ["generic"])
         app._heard_from_player(PlayerMessage("key", data={"key": "q"}))
         app._heard_from_player(PlayerMessage("key", data={"key": "R"}))
         await pilot.pause(0.2)

@@ -18,6 +18,7 @@ from tui.screens.dialogs import Ask, Choice, Menu
 from tui.screens.listen_playing import ListenPlaying
 from tui.screens.place import RunChanged, RunsChanged
 from tui.screens.playback import Playback
+from tui.screens.tag import TagScreen
 from tui.widgets.judgement import NoteInput, tag_letters
 from tui.widgets.table import Table
 
@@ -192,8 +193,6 @@ class ListenScreen(ListenPlaying):
             self.action_prompt(at - session.index)
 
     def action_tag(self) -> None:
-        from tui.screens.tag import TagScreen
-
         session = self.session
         if session is None:
             return

@@ -14,6 +14,7 @@ from tui.review.order import Trial
 from tui.screens.listen_page import ListenPage
 from tui.screens.playback import Levels, levels
 from tui.screens.sound import PlayerNews, SoundScreen
+from tui.screens.tag import TagScreen
 from tui.widgets.clips import Clips
 
 TICK = 0.2
@@ -83,9 +84,9 @@ class ListenPlaying(ListenPage):
         self.write_page()
 
     def _key_from_the_page(self, key: str) -> None:
-        """A key pressed in the browser counts like one pressed here."""
+        """A key pressed in the browser counts like one pressed here, also while a tag's letter is waited for."""
         known = {name for action in keys.of("listen") for name in action.keys.split(",")}
-        if self.is_current and key in known:
+        if (self.is_current and key in known) or isinstance(self.app.screen, TagScreen):
             self.app.simulate_key(key)
 
     def _tick(self) -> None:
