@@ -229,12 +229,19 @@ class Chromium:
         self._open = contextlib.ExitStack()
         self._line = self._open.enter_context(connect(address, max_size=None))
         self._count = 0
-        targets = self._call("Target.getTargets")["targetInfos"]
-        target = next(each["targetId"] for each in targets if each["type"] == "page")
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._call("Page.enable")
+        self._target = ""
+        self.fresh()
 
     _session = ""
+
+    def fresh(self) -> None:
+        """A new page in place of the old one."""
+        old, self._session = self._target, ""
+        self._target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        if old:
+            self._call("Target.closeTarget", targetId=old)
+        self._session = self._call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
+        self._call("Page.enable")
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._count += 1
@@ -328,9 +335,14 @@ class Listener(Player):
         assert self.status.output == output, self.status
 
 
+def samples_of(clip: Path) -> NDArray[np.float32]:
+    """A clip at the recordings' rate, mono."""
+    return np.ascontiguousarray(read(clip, RATE)[:, 0])
+
+
 def place_of(part: NDArray[np.float32], clip: Path) -> tuple[float, float]:
     """How well a recorded part fits anywhere in a clip (0 to 1), and at which second of the clip it begins."""
-    score, offset = correlation(read(clip, RATE)[:, 0], part)
+    score, offset = correlation(samples_of(clip), part)
     return score, offset / RATE
 
 
@@ -347,12 +359,12 @@ def switch_error(recorded: NDArray[np.float32], old: Path, new: Path) -> float:
     Compares the last tenth of a second that is clearly the one with the first that is clearly the other.
     """
     size = RATE // 10
-    lags: dict[Path, list[float]] = {old: [], new: []}
-    for start in range(first_sound(recorded) + size, len(recorded) - size, size // 2):
-        for clip, found in lags.items():
-            score, place = place_of(recorded[start : start + size], clip)
+    lags: list[list[float]] = [[], []]
+    for samples, found in zip((samples_of(old), samples_of(new)), lags, strict=True):
+        for start in range(first_sound(recorded) + size, len(recorded) - size, size // 2):
+            score, place = correlation(samples, recorded[start : start + size])
             if score > 0.95:
-                found.append(place - start / RATE)
-    assert lags[old], "the first clip was not heard"
-    assert lags[new], "the second clip was not heard"
-    return lags[new][0] - lags[old][-1]
+                found.append((place - start) / RATE)
+    assert lags[0], "the first clip was not heard"
+    assert lags[1], "the second clip was not heard"
+    return lags[1][0] - lags[0][-1]

@@ -57,7 +57,7 @@ def test_without_a_device_judging_goes_on_and_the_line_to_fetch_a_clip_is_offere
     assert p.status.label == "no sound"
     p.play(1)
     text = p.wait("error").text
-    assert text.startswith("No sound output. To hear this clip on your laptop: scp ")
+    assert text.startswith("No sound output. To hear this clip, fetch it on your laptop and open it: scp ")
     assert "clip-B.wav" in text
     assert clips[1].stem not in text
     link = Path(text.split(":")[2].split()[0])

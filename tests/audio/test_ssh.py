@@ -93,7 +93,7 @@ def test_a_page_behind_a_tunnel_plays_and_its_cut_is_told_and_mended(
     sshd: Sshd,
     tunnels: list[subprocess.Popen[bytes]],
     chromium: Chromium,
-    pulse: Pulse,
+    speaker: Pulse,
     clips: list[Path],
     short_folder: Path,
 ) -> None:
@@ -107,15 +107,15 @@ def test_a_page_behind_a_tunnel_plays_and_its_cut_is_told_and_mended(
 
     connect()
     chromium.open(p.status.url.replace(":0/", f":{near}/"))
-    wait_for(lambda: "press a key" in p.status.label)
+    wait_for(lambda: "press key" in p.status.label)
     chromium.press("x")
     wait_for(lambda: p.status.label == RUNNING)
     time.sleep(1.0)
-    start = pulse.mark()
+    start = speaker.mark()
     p.play(0)
     wait_for(lambda: p.status.heard[0] > 1.2)
-    begin = first_sound(pulse.recording(start)) + RATE // 4
-    assert place_of(pulse.recording(start)[begin : begin + RATE // 2], clips[0])[0] > 0.95
+    begin = first_sound(speaker.recording(start)) + RATE // 4
+    assert place_of(speaker.recording(start)[begin : begin + RATE // 2], clips[0])[0] > 0.95
     tunnels[-1].kill()
     assert "does not answer" in p.wait("error").text
     wait_for(lambda: not p.status.playing)

@@ -24,10 +24,10 @@ KEYS = {"space", "left", "right", "up", "down", "enter"}
 KEYS |= {"comma", "full_stop", "left_square_bracket", "right_square_bracket"}
 WAITING, SILENT, RUNNING, GONE = "waiting", "silent", "running", "gone"
 LABELS = {
-    WAITING: "browser: page not open",
-    SILENT: "browser: press a key there",
+    WAITING: "browser: open page",
+    SILENT: "browser: press key",
     RUNNING: "laptop (browser)",
-    GONE: "browser: page is gone",
+    GONE: "browser: page gone",
 }
 PRESS_A_KEY = "Press a key in the browser's page: browsers stay silent until then."
 PAGE_GONE = (

@@ -90,7 +90,7 @@ def fetch_line(clip: Path, name: str, server: Server | None = None) -> str:
     link = cache_folder() / f"clip-{name}{clip.suffix}"
     link.unlink(missing_ok=True)
     link.symlink_to(clip.resolve())
-    return f"scp {server.scp_port}{server.user}@{server.host}:{shlex.quote(str(link))} . && open {link.name}"
+    return f"scp {server.scp_port}{server.user}@{server.host}:{shlex.quote(str(link))} ."
 
 
 def instructions(server: Server, port: int, unix_socket: str = "") -> str:

@@ -41,7 +41,8 @@ class NoOutput(Output):
         self.switch(index)
         if self._clips and index < len(self._clips.paths):
             self.hint = fetch_line(self._clips.paths[index], self._clips.names[index])
-            self._emit({"event": "error", "text": f"No sound output. To hear this clip on your laptop: {self.hint}"})
+            text = f"No sound output. To hear this clip, fetch it on your laptop and open it: {self.hint}"
+            self._emit({"event": "error", "text": text})
 
     def switch(self, index: int) -> None:
         if index < len(self._durations):
