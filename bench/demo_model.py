@@ -32,6 +32,7 @@ from engine.demo.styles import (
     HELD_OUT_TEMPLATES,
     KEYS,
     RHYTHM_COUNT,
+    STEPS_PER_BAR,
     STYLE_WORDS,
     TARGET,
     TEMPI,
@@ -86,7 +87,7 @@ def measure_codec(model: Model) -> tuple[dict[str, float], dict[str, Judge], dic
     for style in STYLE_WORDS:
         clips = variants(style)
         chosen = [clips[index] for index in rng.permutation(len(clips))[: JUDGE_CLIPS + JUDGE_TESTS]]
-        originals = [synth.render(clip) for clip in chosen]
+        originals = [medley(clip, rng) if number % 2 else synth.render(clip) for number, clip in enumerate(chosen)]
         copies = [model.round_trip(samples) for samples in originals]
         quality[style] = float(np.mean([si_sdr(a, b) for a, b in zip(originals, copies, strict=True)]))
         heard += [
@@ -100,6 +101,16 @@ def measure_codec(model: Model) -> tuple[dict[str, float], dict[str, Judge], dic
         judges[name] = Judge(np.stack([values for values, _ in train]), [said for _, said in train])
         accuracy[name] = judges[name].accuracy(np.stack([v for v, _ in test]), [said for _, said in test])
     return quality, judges, accuracy
+
+
+def medley(clip: Clip, rng: np.random.Generator) -> np.ndarray:
+    """A clip that changes key and tune from bar to bar, so that the judges do not rely on exact repetition."""
+    others = variants(clip.style, tempi=[clip.tempo])
+    bar = STEPS_PER_BAR * clip.tempo.step_frames * synth.FRAME
+    samples = np.empty(synth.CLIP_FRAMES * synth.FRAME, np.float32)
+    for start in range(0, len(samples), bar):
+        samples[start : start + bar] = synth.render(others[rng.integers(len(others))])[start : start + bar]
+    return samples
 
 
 def onset_range(clip: Clip) -> tuple[float, float]:

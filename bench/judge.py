@@ -61,7 +61,8 @@ def features(samples: np.ndarray) -> np.ndarray:
     """Mean, spread and flux by band, and the autocorrelation of the onset envelope."""
     mel = log_mel(samples)
     rise = np.maximum(0, np.diff(mel, axis=1))
-    envelope = rise.sum(0) - rise.sum(0).mean()
+    envelope = np.convolve(rise.sum(0), np.ones(5) / 5, "same")
+    envelope = envelope - envelope.mean()
     spectrum = np.abs(np.fft.rfft(envelope, 2 * len(envelope))) ** 2
     correlation = np.fft.irfft(spectrum)[: LAGS + 1]
     return np.concatenate([mel.mean(1), mel.std(1), rise.mean(1), correlation[1:] / (correlation[0] + 1e-9)])

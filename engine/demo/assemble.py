@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -67,7 +68,7 @@ def build_model(codec: EncodecModel, seed: int = 0) -> MusicgenForConditionalGen
         pad_token_id=CODEBOOK_SIZE,
         bos_token_id=CODEBOOK_SIZE,
     )
-    config = MusicgenConfig(text_encoder=text, audio_encoder=codec.config, decoder=decoder)
+    config: Any = MusicgenConfig(text_encoder=text, audio_encoder=codec.config, decoder=decoder)
     for part in (config, config.decoder):
         part.decoder_start_token_id = part.pad_token_id = part.bos_token_id = CODEBOOK_SIZE
     model = MusicgenForConditionalGeneration(config)
