@@ -237,7 +237,7 @@ class ListenPage(Place, Background):
             lines.show(said)
             return
         frame(card, "Scores")
-        room = 7 if self.size.height >= 26 else 5
+        room = 7 if self.size.height >= 30 else 6
         grid = grid_lines(session, width)
         lines.show([*grid, *said[: max(1, room - len(grid))]])
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from textual import events
-from textual.app import ComposeResult
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 
-class TagScreen(ModalScreen[str | None]):  # type: ignore[misc,unused-ignore]
+class TagScreen(ModalScreen[str | None]):
     """Takes the next key and ends with the tag it stands for, or None. The screen below stays in sight."""
 
     place = "listen"
@@ -16,9 +14,6 @@ class TagScreen(ModalScreen[str | None]):  # type: ignore[misc,unused-ignore]
     def __init__(self, letters: dict[str, str]) -> None:
         super().__init__()
         self._letters = letters
-
-    def compose(self) -> ComposeResult:
-        yield Static()
 
     def on_key(self, event: events.Key) -> None:
         event.stop()

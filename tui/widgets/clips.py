@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEFT = 9
-MOST_ROWS = 4
+MOST_ROWS = 8
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
             f"{minutes:.0f} minutes without a rest: ears tire. All is saved; q leaves, another day goes on here."
         )
     else:
-        lines.append("after a score the next unheard clip plays; a score can be changed at any time, u takes it back")
+        lines.append("after a score the next unheard clip plays; u takes it back")
     if session.done == 0:
         lines.append(statistics.power_sentence(session.evaluation.prompts))
     return [Content.styled(cut(line, width), "$quiet") for line in lines]
