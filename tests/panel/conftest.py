@@ -60,7 +60,8 @@ def panel(runs_dir: Path) -> Starter:
     async def start(
         *, size: tuple[int, int] = (120, 35), folder: Path | None = None, **options: object
     ) -> AsyncIterator[Started]:
-        app = PanelApp(folder or runs_dir, settings=config.Settings(), **options)  # type: ignore[arg-type]
+        settings = config.override(config.Settings(), ["audio.output=none"])
+        app = PanelApp(folder or runs_dir, settings=settings, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             yield app, pilot

@@ -24,6 +24,7 @@ from tui.screens.monitor import MonitorScreen
 from tui.screens.new_run import NewRunScreen
 from tui.screens.place import RunChanged, RunsChanged
 from tui.screens.runs import RunsScreen
+from tui.terminal import theme_for
 from tui.widgets.bars import HeaderBar
 from tui.widgets.lines import Lines
 from tui.widgets.log_view import LogView
@@ -511,3 +512,36 @@ async def test_the_palette_does_what_it_names(panel: Starter) -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert app.theme == "mgl-light"
+
+
+async def test_the_mouse_goes_places_and_chooses_rows(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.click("#runs", offset=(10, 2))
+        assert Path(app.screen.query_one(Table).key).name == "fix"
+        await pilot.click(HeaderBar, offset=(12, 0))
+        assert app.current_mode == "monitor"
+
+
+async def test_the_monitor_fits_itself_to_a_terminal_that_changes(panel: Starter, runs_dir: Path) -> None:
+    async with panel(open_run=runs_dir / "full", mode="monitor") as (app, pilot):
+        assert app.screen.query_one(SecondChart).display
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.3)
+        assert not app.screen.query_one(SecondChart).display
+        assert app.screen.query_one(LogView).size.width > 70
+        await pilot.press("g")
+        assert app.screen.query_one(SecondChart).display
+
+
+@pytest.mark.parametrize(
+    ("wanted", "colors", "theme"),
+    [
+        ("mgl", "truecolor", "mgl"),
+        ("mgl", "256", "mgl"),
+        ("mgl", "standard", "mgl-contrast"),
+        ("mgl-light", "standard", "mgl-light"),
+        ("no-such-theme", "256", "mgl"),
+    ],
+)
+def test_a_terminal_of_sixteen_colours_gets_the_theme_that_survives_there(wanted: str, colors: str, theme: str) -> None:
+    assert theme_for(wanted, colors, {"mgl", "mgl-light", "mgl-contrast"}) == theme

@@ -12,6 +12,9 @@ from engine.contract import config, liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, create
 from tests.panel import recording
+from tests.review.clips import judge, make_run
+from tui.review.evaluation import open_evaluation
+from tui.review.session import Session
 from tui.runs import store
 
 
@@ -108,3 +111,13 @@ def test_a_taken_name_in_the_archive_is_refused(runs_dir: Path) -> None:
     (runs_dir / "archive" / "full").mkdir(parents=True)
     with pytest.raises(UserError, match="exists"):
         store.archive(runs_dir / "full", runs_dir)
+
+
+def test_the_listening_result_stays_hidden_until_all_is_judged(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "heard")
+    evaluation = open_evaluation(run.path)
+    begun = Session.open(evaluation, "anna", config.Review(training_item=False), seed=1)
+    begun.rate(3)
+    assert by_name(tmp_path)["heard"].listen == "1/24"
+    judge(evaluation, "anna", [{"base": 2, "best": 4, "final": 3}])
+    assert by_name(tmp_path)["heard"].listen == "best 4.0"

@@ -40,7 +40,8 @@ class MonitorScreen(Place):
         super().__init__()
         self._source: Source | None = None
         self._log: LogSource | None = None
-        self._second = True
+        self._second: bool | None = None
+        """Whether the second chart is shown; None leaves it to the width of the terminal."""
         self._full_log = False
         self._stale = False
         self._boxes: dict[str, Box | None] = {}
@@ -57,7 +58,6 @@ class MonitorScreen(Place):
         yield Field("word in the log", id="search")
 
     def on_mount(self) -> None:
-        self._second = self.size.width >= 100
         self.set_interval(CHART_EVERY, self._draw_charts)
         self.set_interval(LOG_EVERY, self._read_log)
         self._write()
@@ -157,11 +157,14 @@ class MonitorScreen(Place):
             return
         machine, health = self.query_one(MachineCard), self.query_one(HealthCard)
         places = boxes(
-            width, height, machine=len(machine.lines), health=len(health.lines), second=self._second,
+            width, height, machine=len(machine.lines), health=len(health.lines), second=self._has_second(),
             full_log=self._full_log,
         )  # fmt: skip
         for card in self.query_one("#monitor").children:
             self._put(card, places)
+
+    def _has_second(self) -> bool:
+        return self.size.width >= 100 if self._second is None else self._second
 
     def _put(self, card: Widget, places: dict[str, Box]) -> None:
         box = places.get(card.id or "")
@@ -210,9 +213,9 @@ class MonitorScreen(Place):
 
     def action_second(self) -> None:
         chart = self.query_one(SecondChart)
-        if self._second and chart.kind == chart.KINDS[-1] and self.size.width < 100:
+        if self._has_second() and chart.kind == chart.KINDS[-1] and self.size.width < 100:
             self._second = False
-        elif self._second:
+        elif self._has_second():
             chart.next_kind()
         else:
             self._second, chart.kind = True, chart.KINDS[0]
