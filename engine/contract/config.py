@@ -88,7 +88,7 @@ class Train(Section):
     gradient_accumulation_steps: int = setting(4, "Forward passes an optimizer step.", ge=1, le=4096)
     micro_batch: int | Auto = setting(
         "auto",
-        'Clips that are on the device at once; "auto" starts at batch_size and halves when memory runs out. '
+        'Clips that are on the device at once; "auto" is the whole step on a GPU (16 at most), halved while memory runs out. '
         "The clips of an optimizer step stay batch_size x gradient_accumulation_steps.",
         unit="clips",
     )

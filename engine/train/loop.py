@@ -25,6 +25,7 @@ from engine.train.validate import evaluate_loss
 
 BAD_STEPS_IN_A_ROW = 3
 TRAIN_SAMPLE = 32
+VALIDATED_AT_ONCE = 8
 
 
 def train(run: RunDir, settings: config.Settings, *, resume: bool = False) -> str:
@@ -171,7 +172,7 @@ def _validate(session: Session) -> None:
     progress, data, journal = session.progress, session.data, session.journal
     journal.state("validating" if progress.step else "baseline")
     began = time.monotonic()
-    width = max(session.micro, session.settings.train.batch_size)
+    width = min(session.micro, VALIDATED_AT_ONCE)
     # One process alone must not leave the others waiting.
     look = requests.stop_now if session.accelerator.num_processes == 1 else lambda: None
     valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)

@@ -25,6 +25,8 @@ from engine.train.signals import requests
 from engine.train.step import Trainee
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+MOST_AT_ONCE = 16
+"""Clips that an automatic micro-batch begins with on a GPU; more would not make it busier."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "torchaudio", "numpy")
 
 
@@ -81,6 +83,9 @@ def prepare_session(
         clips = _reporter(journal, "encoding", "audio", "clips")
         captions = _reporter(journal, "encoding", "captions", "captions")
         data = prepare(settings, base, device, clips, captions)
+    if device.type == "cuda":
+        # What the encoders took is to be there for training, and for whoever looks at the card's memory.
+        torch.cuda.empty_cache()
     course = plan(settings, len(data.train))
     decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
     identity = {"data": data.fingerprint, "base": data.base_fingerprint}
@@ -103,9 +108,9 @@ def prepare_session(
             journal.note(f"changed at resume: {line}")
         checkpoint.restore(found[-1], adapted, optimizer, scaler)
     journal.rewind(progress.step)
-    micro = settings.train.micro_batch
-    if micro == "auto":
-        micro = course.effective_batch if device.type == "cuda" else settings.train.batch_size
+    asked = settings.train.micro_batch
+    automatic = min(course.effective_batch, MOST_AT_ONCE) if device.type == "cuda" else settings.train.batch_size
+    micro = asked if isinstance(asked, int) else automatic
     trainee = Trainee(adapted, projection.requires_grad_(False), device, dtype)
     longest = max(len(states) for states in data.states)
     if settings.train.compile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,20 +23,30 @@ class Valid(NamedTuple):
 def evaluate_loss(
     trainee: Trainee, data: Dataset, examples: list[Example], micro: int, accelerator: Any, look: Callable[[], None]
 ) -> Valid:
-    """Mean cross-entropy of ``examples``, in nats. ``look`` is called between micro-batches and may raise."""
+    """Mean cross-entropy of ``examples``, in nats. ``look`` is called between micro-batches and may raise.
+
+    ``micro`` clips are on the device at once, fewer when its memory does not hold them.
+    """
     was_training = trainee.decoder.training
     trainee.decoder.eval()
     try:
         mine = examples[accelerator.process_index :: accelerator.num_processes]
-        codebooks = len(examples[0].codes)
-        sums = torch.zeros(2, codebooks, dtype=torch.float64)
-        for start in range(0, len(mine), micro):
+        sums = torch.zeros(2, len(examples[0].codes), dtype=torch.float64)
+        start = 0
+        while start < len(mine):
             look()
             batch = collate(data, mine[start : start + micro])
-            sums[0] += trainee.sums(batch).double().cpu()
+            try:
+                sums[0] += trainee.sums(batch).double().cpu()
+            except torch.OutOfMemoryError:
+                if micro == 1:
+                    raise
+                micro = math.ceil(micro / 2)
+                continue
             sums[1] += label_counts(batch.labels)
+            start += len(batch.labels)
     finally:
         trainee.decoder.train(was_training)
     sums = accelerator.reduce(sums.to(trainee.device), "sum").cpu() if accelerator.num_processes > 1 else sums
     per_codebook = (sums[0] / sums[1].clamp(min=1)).tolist()
-    return Valid(sum(per_codebook) / codebooks, per_codebook)
+    return Valid(sum(per_codebook) / len(per_codebook), per_codebook)

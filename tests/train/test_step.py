@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from engine.train import step
 from engine.train.batches import collate, dropout_seed, indices, without_caption
 from engine.train.setup import freeze
 from engine.train.step import Trainee, accumulate, fitting_gradient, update
+from engine.train.validate import evaluate_loss
 
 OFF = torch.amp.GradScaler("cpu", enabled=False)
 CPU = torch.device("cpu")
@@ -101,6 +103,24 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_gradient(
     assert len(notes) == 2
     assert "micro-batches of 2" in notes[-1]
     assert torch.allclose(gradient(short), gradient(whole), atol=1e-6, rtol=0)
+
+
+def test_validation_goes_on_with_fewer_clips_when_memory_runs_out(
+    tiny_model: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = SimpleNamespace(process_index=0, num_processes=1)
+    student, sums = trainee(tiny_model), Trainee.sums
+    expected = evaluate_loss(student, data, data.train, 8, alone, lambda: None)
+    assert student.decoder.training
+
+    def with_room_for_two(self: Trainee, part: object) -> torch.Tensor:
+        if len(part.inputs) > 2:  # type: ignore[attr-defined]
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return sums(self, part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(step.Trainee, "sums", with_room_for_two)
+    found = evaluate_loss(student, data, data.train, 8, alone, lambda: None)
+    assert found.per_codebook == pytest.approx(expected.per_codebook, abs=1e-5)
 
 
 def test_memory_that_does_not_hold_one_clip_is_one_sentence(
