@@ -1,0 +1,1 @@
+"""Clips from models: decoding, evaluation of models on prompts, measures of what comes out."""

@@ -29,6 +29,7 @@ from engine.generate.models import DEFAULT, Model, find
 from engine.generate.results import BaseClips, Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
 from engine.model import load
+from engine.telemetry import Sampler
 from engine.train.journal import Journal
 from engine.train.signals import Stopped, requests
 
@@ -63,7 +64,7 @@ def evaluate(
             journal.state("evaluating")
             wanted = prompts_file.read(prompts or settings.evaluate.prompts_file)
             session = _prepare(run, settings, wanted, set_name, models or DEFAULT, journal, processes)
-            with session.clip_log:
+            with session.clip_log, Sampler(journal, enabled=processes.is_main_process):
                 _make_all(session)
                 _gather(session, processes)
             journal.state(**before)

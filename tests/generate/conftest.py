@@ -40,21 +40,27 @@ def make_run(tmp_path: Path, tiny_model: Path) -> Callable[..., RunDir]:
     """Makes a finished run: best and final adapters of the given seeds, prompts, one second a clip."""
 
     def make(
-        name: str = "r1", *, best: int = 1, final: int = 2, prompts: list[str] = PROMPTS, **evaluate: object
+        name: str = "r1",
+        *,
+        base: Path = tiny_model,
+        best: int = 1,
+        final: int = 2,
+        prompts: list[str] = PROMPTS,
+        **evaluate: object,
     ) -> RunDir:
         file = tmp_path / f"{name}.json"
         file.write_text(json.dumps(prompts))
         settings = config.override(
             config.Settings(),
             [
-                f'model.base="{tiny_model}"', "lora.rank=2", f'evaluate.prompts_file="{file}"', "evaluate.duration=1.0",
+                f'model.base="{base}"', "lora.rank=2", f'evaluate.prompts_file="{file}"', "evaluate.duration=1.0",
                 "evaluate.batch_size=4", *[f"evaluate.{key}={value}" for key, value in evaluate.items()],
             ],
         )  # fmt: skip
         run = rundir.create(tmp_path / "runs", name, settings)
-        save_adapter(run.best_model, tiny_model, settings, best)
-        save_adapter(run.final_model, tiny_model, settings, final)
-        save_adapter(run.checkpoints / "step-000004" / "adapter", tiny_model, settings, 3)
+        save_adapter(run.best_model, base, settings, best)
+        save_adapter(run.final_model, base, settings, final)
+        save_adapter(run.checkpoints / "step-000004" / "adapter", base, settings, 3)
         with EventLog(run.events) as log:
             log.write("start", total_steps=4)
             log.write("state", state="done")

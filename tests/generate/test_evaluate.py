@@ -22,6 +22,7 @@ from engine.generate import evaluate as evaluation
 from engine.generate import results, studio
 from engine.generate.evaluate import end_state, evaluate
 from tests.generate.conftest import PROMPTS, lines_of, save_adapter
+from tests.models import build_tiny
 
 STOPPED = {"event": "state", "state": "stopped", "signal": "SIGTERM"}
 DONE = {"event": "state", "state": "done"}
@@ -226,6 +227,17 @@ def test_checkpoints_other_runs_and_adapter_folders_can_be_evaluated_too(make_ru
     assert line["best_model_file"] is None
     assert len(set(clips(run.evaluation()).values())) == 4
     assert other.best_model.is_dir()
+
+
+def test_another_runs_model_is_decoded_with_its_own_base(make_run, tmp_path):
+    foreign = build_tiny(tmp_path / "foreign", seed=7)
+    run, other = make_run(prompts=PROMPTS[:2]), make_run("r2", base=foreign, prompts=PROMPTS[:2])
+    evaluate(run, run.settings(), models=["best", "r2:best"])
+    evaluate(other, other.settings(), models=["best"])
+    mine, theirs = clips(run.evaluation()), clips(other.evaluation())
+    for name, audio in theirs.items():
+        assert mine[name.replace("best_model", "r2-best_model")] == audio
+        assert mine[name] != audio
 
 
 @pytest.mark.parametrize("name", ["nonsense", "step-000999", "nowhere:best", "r1:nonsense"])
