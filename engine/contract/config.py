@@ -88,7 +88,8 @@ class Train(Section):
     gradient_accumulation_steps: int = setting(4, "Forward passes an optimizer step.", ge=1, le=4096)
     micro_batch: int | Auto = setting(
         "auto",
-        'Clips that are on the device at once; "auto" is the whole step on a GPU (16 at most), halved while memory runs out. '
+        'Clips that are on the device at once; "auto" is the whole step on a GPU (16 at most), halved while memory '
+        "runs out. "
         "The clips of an optimizer step stay batch_size x gradient_accumulation_steps.",
         unit="clips",
     )
@@ -149,7 +150,9 @@ class Evaluate(Section):
     seed: int = setting(0, "Seed of the noise that all models of a prompt share.", ge=0, le=2**31 - 1)
     repeats: int = setting(1, "Clips a prompt and model, each with a seed of its own.", ge=1, le=16)
     every: int = setting(0, "Optimizer steps between samples while training; 0 makes none.", unit="steps", ge=0)
-    batch_size: int | Auto = setting("auto", 'Prompts decoded at once, halved when memory runs out; "auto" is 8.', unit="prompts")
+    batch_size: int | Auto = setting(
+        "auto", 'Prompts decoded at once, halved when memory runs out; "auto" is 8.', unit="prompts"
+    )
     clap_model: str = setting("", "CLAP model (hub name or folder) for a text-audio score; empty is none.")
 
     @field_validator("batch_size", mode="after")
