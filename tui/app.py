@@ -91,6 +91,7 @@ class PanelApp(App[None]):
         mode: str = "runs",
         listener: str | None = None,
         replay: float | None = None,
+        listen_when_done: bool = False,
     ) -> None:
         super().__init__()
         self.runs_dir = Path(runs_dir)
@@ -111,6 +112,7 @@ class PanelApp(App[None]):
         self._first_mode = mode
         self._open_run = open_run
         self._replay = replay
+        self._listen_when_done = listen_when_done
         for theme in themes.THEMES:
             self.register_theme(theme)
 
@@ -200,6 +202,9 @@ class PanelApp(App[None]):
         text = f"{summary.name}: {summary.state}" + (f" – {summary.error}" if summary.error else "")
         self.notify(text, severity="information" if summary.state in ("done", "stopped") else "error")
         terminal.signal_end(self, self.settings.panel.notify, text)
+        watched = summary.path == self.shown_path and self.current_mode == "monitor" and len(self.screen_stack) == 1
+        if self._listen_when_done and watched and summary.state == "done" and summary.clips:
+            self.action_go("listen")
 
     def _follow_live(self) -> None:
         live = next((s for s in self.summaries if s.live), None)
@@ -353,14 +358,19 @@ def run_panel(
     mode: str = "runs",
     listener: str | None = None,
     replay: float | None = None,
+    listen_when_done: bool = False,
 ) -> int:
     """Run the panel until the person leaves it; returns the exit status.
 
     ``open_run`` is shown at the start in the place ``mode`` (runs, monitor, listen, compare, next); with ``replay`` it
-    is re-driven from its recording, that many times as fast.
+    is re-driven from its recording, that many times as fast. With ``listen_when_done`` the panel goes from Monitor to
+    Listen by itself once the clips of the run that is shown are made.
     """
     path = open_run.path if isinstance(open_run, RunDir) else open_run
-    app = PanelApp(runs_dir, settings=settings, open_run=path, mode=mode, listener=listener, replay=replay)
+    app = PanelApp(
+        runs_dir, settings=settings, open_run=path, mode=mode, listener=listener, replay=replay,
+        listen_when_done=listen_when_done,
+    )  # fmt: skip
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     # The driver draws on sys.__stderr__; a terminal that dies must not take the panel's way out with it.
     output = sys.__stderr__

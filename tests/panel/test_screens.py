@@ -18,6 +18,7 @@ from engine.contract import config, liveness
 from engine.contract.rundir import RunDir, create
 from tests.panel import recording
 from tests.panel.conftest import Starter, settle
+from tests.review.clips import make_evaluation, make_run
 from tui.app import PanelApp
 from tui.runs import launch, queue
 from tui.screens.monitor import MonitorScreen
@@ -545,3 +546,18 @@ async def test_the_monitor_fits_itself_to_a_terminal_that_changes(panel: Starter
 )
 def test_a_terminal_of_sixteen_colours_gets_the_theme_that_survives_there(wanted: str, colors: str, theme: str) -> None:
     assert theme_for(wanted, colors, {"mgl", "mgl-light", "mgl-contrast"}) == theme
+
+
+async def test_the_demo_goes_on_to_listen_when_its_clips_are_made(panel: Starter, runs_dir: Path) -> None:
+    run = make_run(runs_dir, "demo", clips=False)
+    async with panel(open_run=run.path, mode="monitor", listen_when_done=True) as (app, pilot):
+        with liveness.hold(run):
+            app.read_runs()
+            await settle(pilot)
+            make_evaluation(run.evaluation())
+            app.read_runs()
+            await settle(pilot)
+            assert app.current_mode == "monitor"
+        app.read_runs()
+        await settle(pilot)
+        assert app.current_mode == "listen"

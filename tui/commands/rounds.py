@@ -79,7 +79,9 @@ def demo(args: argparse.Namespace) -> int:
     launch.start(run)
     from tui.app import run_panel
 
-    return run_panel(folder, settings=settings, open_run=run, mode="monitor", listener=args.listener)
+    return run_panel(
+        folder, settings=settings, open_run=run, mode="monitor", listener=args.listener, listen_when_done=True
+    )
 
 
 def _run_engine(run: rundir.RunDir, args: argparse.Namespace, start: Callable[[rundir.RunDir], int]) -> int:
