@@ -58,35 +58,20 @@ class Pulse:
     The recorder also keeps the null sink awake: asleep it takes nothing for two seconds.
     """
 
-    def __init__(self, folder: Path, *, sink: str = "laptop", anonymous: bool = True) -> None:
-        folder.mkdir(exist_ok=True)
+    def __init__(self, folder: Path, *, sink: str = "laptop") -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
         self.folder = folder
         self.socket = folder / "native"
-        self.port = free_port()
-        script = folder / "script.pa"
-        auth = "auth-anonymous=1" if anonymous else "auth-cookie-enabled=1"
-        script.write_text(
-            f"load-module module-null-sink sink_name={sink} rate={RATE} channels=2\n"
-            f"load-module module-native-protocol-unix socket={self.socket} {auth}\n"
-            f"load-module module-native-protocol-tcp listen=127.0.0.1 port={self.port} {auth}\n"
-        )
-        environment = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+        self.sink = sink
         self._log = (folder / "log").open("w")
-        self._process = subprocess.Popen(
-            shlex.split(
-                f"pulseaudio -n -F {script} --exit-idle-time=-1 --disallow-exit --use-pid-file=no --daemonize=no"
-            ),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-        )
+        self._process = self._start()
         self.address = f"unix:{self.socket}"
-        wait_for(lambda: self.pactl("info").returncode == 0, what="pulseaudio")
+        wait_for(lambda: self.pactl("info").returncode == 0, what="the sound server")
+        self._prepare()
         self._taken: list[bytes] = []
         self._recorder = subprocess.Popen(
             shlex.split(
-                f"parec -s {self.address} -d {sink}.monitor --raw --format=s16le --channels=1 --rate={RATE} "
+                f"parec -s {self.address} -d {self.sink}.monitor --raw --format=s16le --channels=1 --rate={RATE} "
                 "--latency-msec=10 --client-name=recorder"
             ),
             stdout=subprocess.PIPE,
@@ -95,6 +80,29 @@ class Pulse:
         self._times: list[tuple[int, float]] = []
         threading.Thread(target=self._record, daemon=True).start()
         wait_for(lambda: self._taken, what="parec")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        script = self.folder / "script.pa"
+        script.write_text(
+            f"load-module module-null-sink sink_name={self.sink} rate={RATE} channels=2\n"
+            f"load-module module-native-protocol-unix socket={self.socket} auth-anonymous=1\n"
+        )
+        return self._spawn(
+            f"pulseaudio -n -F {script} --exit-idle-time=-1 --disallow-exit --use-pid-file=no --daemonize=no"
+        )
+
+    def _prepare(self) -> None:
+        """What remains to be done when the server answers."""
+
+    def _spawn(self, command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            shlex.split(command),
+            env={**os.environ, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # ended as a group: dbus-run-session leaves its children behind
+        )
 
     def _record(self) -> None:
         assert self._recorder.stdout is not None
@@ -138,11 +146,30 @@ class Pulse:
 
     def close(self) -> None:
         self.go_on()
-        for process in (self._recorder, self._process):
-            _end(process)
+        _end(self._recorder)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        _end(self._process)
         assert self._recorder.stdout is not None
         self._recorder.stdout.close()
         self._log.close()
+
+
+class PipeWire(Pulse):
+    """The same by PipeWire and its PulseAudio server, as on most Linux laptops of today."""
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        script = self.folder / "session.sh"
+        script.write_text(
+            "pipewire & one=$!\nsleep 0.3\nwireplumber & two=$!\npipewire-pulse & three=$!\n"
+            "trap 'kill $one $two $three' TERM\nwait\n"
+        )
+        self.socket = self.folder / "pulse" / "native"
+        return self._spawn(f"dbus-run-session -- sh {script}")
+
+    def _prepare(self) -> None:
+        self.pactl("load-module", "module-null-sink", f"sink_name={self.sink}", f"rate={RATE}")
+        wait_for(lambda: self.pactl("set-default-sink", self.sink).returncode == 0, what="the sink")
 
 
 class Sshd:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.audio.parts import RATE, Listener, Pulse, first_sound, free_port, place_of, switch_error, wait_for
+from tests.audio.parts import RATE, Listener, PipeWire, Pulse, first_sound, free_port, place_of, switch_error, wait_for
 from tests.audio.test_player import children, worker_of
 from tests.conftest import need
 from tui.audio import pulse as detection
@@ -179,6 +179,26 @@ def test_a_muted_laptop_is_proven_silent(player: MakesPlayers, laptop: Pulse) ->
     message = p.wait("proof")
     assert not message.data["proven"]
     assert "muted" in message.text
+
+
+def test_a_laptop_with_pipewire_is_heard_and_proven_too(
+    player: MakesPlayers, short_folder: Path, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(shutil.which("pipewire-pulse") and shutil.which("wireplumber"), "PipeWire")
+    laptop = PipeWire(short_folder / "pipewire")
+    try:
+        monkeypatch.setenv("PULSE_SERVER", laptop.address)
+        p = player()
+        p.ready("pulse", clips)
+        start = laptop.mark()
+        p.play(0)
+        wait_for(lambda: p.status.heard[0] > 1.5)
+        recorded = laptop.recording(start)
+        begin = first_sound(recorded) + RATE // 4
+        assert place_of(recorded[begin : begin + RATE // 2], clips[0])[0] > 0.95
+        wait_for(lambda: p.status.proven, what="proof by the music itself")
+    finally:
+        laptop.close()
 
 
 # What goes wrong
