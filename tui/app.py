@@ -223,7 +223,9 @@ class PanelApp(App[None]):
         return None
 
     def last_run(self) -> RunSummary | None:
-        return max(self.summaries, key=lambda s: s.last_t or s.started, default=None)
+        """The run that something happened in last; those that only wait do not count."""
+        begun = [summary for summary in self.summaries if summary.state != "waiting"]
+        return max(begun, key=lambda s: s.last_t or s.started, default=None)
 
     def summary(self, path: Path | None) -> RunSummary | None:
         """Summary of a run by its path."""
