@@ -151,7 +151,7 @@ ACTIONS: list[Action] = [
     Action("sound", "y", "answer(True)", "", "Yes, the chirp was heard."),
     Action("sound", "n", "answer(False)", "", "No, the chirp was not heard."),
     # Compare
-    Action("compare", "x", "axis", "x axis", "Step, clips seen or time along the x axis.", 2),
+    Action("compare", "x", "axis", "axis", "Step, clips seen or time along the x axis.", 2),
     Action("compare", "equals_sign", "all_rows", "all rows", "Show all settings, or only those that differ.", 3),
     Action("compare", "space", "play", "play", "Play or stop the prompt's clip.", 4),
     Action("compare", "a", "switch(-1)", "", "Switch to the previous run's clip."),

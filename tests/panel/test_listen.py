@@ -217,8 +217,16 @@ async def test_a_folder_of_another_script_opens_with_its_gaps(tmp_path: Path) ->
     app = panel(tmp_path / "runs", "review.training_item=false", run="old")
     async with listening(app) as pilot:
         assert screen_of(app).session.total == 8
+        assert "missing: 1 clip file of this prompt" in text(app)
         await pilot.press("4", "3")
         assert stored(tmp_path / "runs", "old")["ratings"]["1"]["B"]["score"] == 3
+
+
+async def test_a_model_without_clips_is_named_as_missing(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", models=("base", "final"))
+    app = panel(tmp_path / "runs")
+    async with listening(app, (80, 24)) as pilot:
+        await until(pilot, lambda: "missing: no clips of best" in text(app))
 
 
 async def test_a_file_that_vanishes_is_shown_as_missing(runs: Path) -> None:

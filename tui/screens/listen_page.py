@@ -164,7 +164,7 @@ class ListenPage(Place, Background):
         if session is None or playback is None or not self.is_mounted:
             return
         self.query_one(Clips).show([self._look(session, playback, letter) for letter in session.trial.letters])
-        self.query_one("#transport", Lines).show(self._transport(playback))
+        self.query_one("#transport", Lines).show(self._transport(session, playback))
 
     def _look(self, session: Session, playback: Playback, letter: str) -> ClipLook:
         trial, status = session.trial, playback.player.status
@@ -192,7 +192,7 @@ class ListenPage(Place, Background):
             loop=status.loop if here else None,
         )
 
-    def _transport(self, playback: Playback) -> list[Content]:
+    def _transport(self, session: Session, playback: Playback) -> list[Content]:
         status, levels = playback.player.status, playback.levels
         loop = "off"
         if status.loop is not None:
@@ -201,6 +201,7 @@ class ListenPage(Place, Background):
         parts: list[tuple[str, str] | str] = [("loop ", "$quiet"), loop, ("   level-matched ", "$quiet"), level]
         parts += [("   out ", "$quiet"), route(status)]
         lines = [Content.assemble(*parts)]
+        lines += [Content.styled(said, "$warning") for said in _missing(session)]
         if status.output == "none":
             lines.append(
                 Content.styled("no sound here: judging works all the same, r shows how to get sound", "$warning")
@@ -288,6 +289,14 @@ def pictures(paths: dict[str, Path], gains: dict[str, float], columns: int, rows
             continue
     top = max((max(each) for each in peaks.values()), default=1.0) or 1.0
     return Pictures({letter: tuple(peak / top for peak in each) for letter, each in peaks.items()}, mels)
+
+
+def _missing(session: Session) -> list[str]:
+    """Models without any clip, and how many files this prompt lacks: not which, that would tell who is left."""
+    evaluation, item = session.evaluation, session.item
+    said = [f"missing: no clips of {' and '.join(evaluation.missing_models)}"] if evaluation.missing_models else []
+    lost = sum(item.clips[m].path is None for m in evaluation.models if m in item.clips)
+    return [*said, f"missing: {lost} clip file{'s' if lost > 1 else ''} of this prompt"] if lost else said
 
 
 def _title(session: Session, trial: Trial) -> str:
