@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import MusicgenForConditionalGeneration
+from transformers import (
+    MusicgenForConditionalGeneration,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from engine.generate import codec, noise
 from engine.generate.codec import to_audio
@@ -149,18 +154,44 @@ def test_top_p_keeps_the_smallest_set_that_holds_the_share():
     assert set(choose(logits, Sampling(top_k=1), words).unique().tolist()) == {0}
 
 
-def test_sampling_follows_the_probabilities_of_the_kept_candidates():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(40, generator=generator) * 1.5
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 0.0), (25, 0.0), (0, 0.8), (25, 0.9)])
+def test_sampling_draws_from_what_transformers_would_draw_from(top_k, top_p):
+    logits = torch.randn(1, 40, generator=torch.Generator().manual_seed(0)) * 1.5
+    kept = TemperatureLogitsWarper(0.8)(None, logits)
+    if top_k:
+        kept = TopKLogitsWarper(top_k)(None, kept)
+    if top_p:
+        kept = TopPLogitsWarper(top_p)(None, kept)
     draws = 40000
-    sampling = Sampling(temperature=0.8, top_k=25)
+    sampling = Sampling(temperature=0.8, top_k=top_k, top_p=top_p)
     drawn = choose(logits.expand(draws, 1, 40), sampling, noise.bits([3], draws, 1)[0])[:, 0]
     counts = torch.bincount(drawn, minlength=40).double()
-    expected = (logits.masked_fill(logits < logits.topk(25).values[-1], -torch.inf) / 0.8).softmax(-1).double() * draws
-    kept = expected > 0
-    assert counts[~kept].sum() == 0
-    chi_squared = ((counts[kept] - expected[kept]) ** 2 / expected[kept]).sum()
-    assert chi_squared < 60  # 24 degrees of freedom: exceeded once in 14,000 such tests
+    expected = kept[0].softmax(-1).double() * draws
+    possible = expected > 0
+    assert counts[~possible].sum() == 0
+    chi_squared = ((counts[possible] - expected[possible]) ** 2 / expected[possible]).sum()
+    freedom = int(possible.sum()) - 1
+    assert chi_squared < freedom + 5 * (2 * freedom) ** 0.5
+
+
+def test_noise_is_a_function_of_seed_prompt_and_repeat_and_longer_clips_begin_like_shorter_ones():
+    assert noise.key(0, "a choir") == noise.key(0, "a choir")
+    assert (
+        len({noise.key(0, "a choir"), noise.key(1, "a choir"), noise.key(0, "a choir", 1), noise.key(0, "a cat")}) == 4
+    )
+    assert torch.equal(noise.bits([5, 6], 80, 4)[:, :50], noise.bits([5, 6], 50, 4))
+
+
+def test_noise_is_gumbel_and_independent_between_codes_steps_and_codebooks():
+    words = noise.bits([11], 500, 4)[0]
+    drawn = noise.gumbel(words, torch.arange(64).expand(500, 4, 64)).double()
+    assert drawn.mean().item() == pytest.approx(0.5772, abs=0.02)
+    assert drawn.var().item() == pytest.approx(1.6449, abs=0.05)
+    centred = drawn - drawn.mean()
+    for one, other in (
+        (centred[:, :, 1:], centred[:, :, :-1]), (centred[1:], centred[:-1]), (centred[:, 1:], centred[:, :-1]),
+    ):  # fmt: skip
+        assert abs((one * other).mean().item()) < 0.03
 
 
 @pytest.mark.gpu
