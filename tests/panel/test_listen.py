@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from engine.contract import liveness
+from engine.contract.config import Review
 from engine.contract.events import EventLog
 from tests.audio.parts import Pulse
 from tests.conftest import need
-from tests.panel.listening import listening, panel, running, screen_of, stored, text, until
+from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
 from tests.review.clips import make_evaluation, make_foreign_evaluation, make_run
+from tui.review.session import Session
 
 
 @pytest.fixture
@@ -282,6 +284,21 @@ async def test_a_damaged_session_is_named_and_nothing_is_overwritten(runs: Path)
     async with running(app) as pilot:
         await until(pilot, lambda: "cannot be read as a listening session" in text(app))
         assert (runs / "first" / "review" / "anna.json").read_text() == "{"
+
+
+async def test_what_another_panel_wrote_is_taken_up_and_not_overwritten(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("4")
+        other = Session.open(screen_of(app).session.evaluation, "anna", Review())
+        other.go(0, "B")
+        other.rate(1)
+        await pilot.press("5")
+        await until(pilot, lambda: "changed by another panel" in told(app))
+        await until(pilot, lambda: screen_of(app).session.done == 2)
+        assert [stored(runs)["ratings"]["1"][x]["score"] for x in "AB"] == [4, 1]
+        await pilot.press("c", "3")
+        assert stored(runs)["ratings"]["1"]["C"]["score"] == 3
 
 
 async def test_another_prompt_set_has_a_session_of_its_own(runs: Path) -> None:

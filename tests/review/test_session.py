@@ -252,6 +252,14 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(session: Sessio
         session.rate(3)
 
 
+def test_a_run_that_was_moved_away_does_not_come_back(session: Session, tmp_path: Path) -> None:
+    session.rate(3)
+    session.evaluation.home.rename(tmp_path / "archived")
+    with pytest.raises(UserError, match="the run was moved or removed"):
+        session.rate(4)
+    assert not session.evaluation.home.exists()
+
+
 def test_a_session_survives_kill_9_with_its_last_key(tmp_path: Path) -> None:
     folder = make_evaluation(tmp_path / "evaluation", ["one", "two", "three"])
     code = (

@@ -30,6 +30,10 @@ FATIGUE = 20 * 60.0
 HISTORY = 200
 
 
+class ChangedElsewhere(UserError):
+    """Another panel wrote the session; it is to be opened again."""
+
+
 @dataclass
 class Rating:
     """What was said about one clip of one trial."""
@@ -380,13 +384,15 @@ class Session:
         if not sittings or now - sittings[-1]["end"] > SITTING_GAP:
             sittings.append({"start": now, "end": now})
         sittings[-1]["end"] = now
-        if _identity(self.path) != self._written:
-            raise UserError(
-                f"{self.path} was changed by another panel; leave Listen and open it again to go on from there."
-            )
+        found = _identity(self.path)
+        if found is None and self._written is not None:
+            raise UserError(f"{self.path} is gone: the run was moved or removed, and what you said is not saved.")
+        if found != self._written:
+            raise ChangedElsewhere(f"{self.path} was changed by another panel; the last key is not saved.")
         text = json.dumps(self.state.as_data(), ensure_ascii=False, indent=1)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Not the run itself: one that was moved away is not to come back as an empty folder.
+            self.path.parent.mkdir(exist_ok=True)
             write_atomically(self.path, text + "\n")
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None

@@ -105,6 +105,10 @@ class ListenScreen(ListenPlaying):
             self.notify(problem, severity="warning")
         self.show_trial()
 
+    def reopen(self) -> None:
+        if self.session is not None:
+            self._open(self._listener)
+
     def _ask_about_equal_weights(self, session: Session) -> None:
         """Said before the session: some clips are the same, and the listener chooses what to do about it."""
         models = session.evaluation.models

@@ -11,6 +11,7 @@ from textual.timer import Timer
 from engine.contract.errors import UserError
 from tui import keys
 from tui.review.order import Trial
+from tui.review.session import ChangedElsewhere
 from tui.screens.listen_page import ListenPage
 from tui.screens.playback import Levels, levels
 from tui.screens.sound import PlayerNews, SoundScreen
@@ -34,6 +35,10 @@ class ListenPlaying(ListenPage):
     def on_mount(self) -> None:
         self._timer = self.set_interval(TICK, self._tick, pause=True)
 
+    def reopen(self) -> None:
+        """Take the session up from what is on disk."""
+        raise NotImplementedError
+
     # -- the trial under the cursor
 
     def attempt(self, transition: Callable[[], object]) -> bool:
@@ -42,6 +47,8 @@ class ListenPlaying(ListenPage):
             transition()
         except UserError as error:
             self.notify(str(error), severity="warning")
+            if isinstance(error, ChangedElsewhere):
+                self.call_later(self.reopen)
             return False
         return True
 
