@@ -91,6 +91,24 @@ def test_seek_loop_pause_and_end_are_carried_out_and_told(
     wait_for(lambda: p.status.position == 0.0)
 
 
+def test_what_was_heard_belongs_to_the_clips_that_are_loaded(
+    player: MakesPlayers, chromium: Chromium, clips: list[Path]
+) -> None:
+    p = player()
+    open_page(p, chromium, clips)
+    p.play(0)
+    wait_for(lambda: p.status.heard[0] > 0.5)
+    seen: list[float] = []
+    p.listen(lambda message: seen.append(max(p.status.heard)) if message.kind == "loaded" else None)
+    p.load(clips[1:], [0.0, 0.0])
+    p.wait("loaded")
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        seen.append(max(p.status.heard))
+        time.sleep(0.02)
+    assert set(seen) == {0.0}
+
+
 def test_keys_pressed_in_the_page_reach_the_panel_only_if_it_wants_them(
     player: MakesPlayers, chromium: Chromium, clips: list[Path]
 ) -> None:

@@ -53,6 +53,7 @@ class Browser(Output):
         self._place = WAITING
         self._reported = 0.0  # when the page was last heard of
         self._sequence = 0  # of the last command sent
+        self._loaded = 0  # of the last load: what the page reports before it is of other clips
 
     def open(self) -> None:
         try:
@@ -86,6 +87,7 @@ class Browser(Output):
             heard = (0.0,) * len(durations)
             self._state = State(duration=durations[0] if durations else 0.0, heard=heard, ended=self._state.ended)
             self._send(self._load_message())
+            self._loaded = self._sequence
         return durations
 
     def _duration(self, path: Path, name: str) -> float:
@@ -105,9 +107,12 @@ class Browser(Output):
         ]
         return {"do": "load", "clips": listed, "title": self._clips.title}
 
-    def _file_name(self, path: Path) -> str:
+    def _file_name(self, path: Path) -> str | None:
         """A name that does not tell the model; the same for the same content, so that the page decodes it once."""
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError:  # gone since it was loaded
+            return None
         name = self._names.setdefault((path, status.st_mtime_ns, status.st_size), secrets.token_urlsafe(8))
         self._files[name] = path
         return name
@@ -200,8 +205,8 @@ class Browser(Output):
             messages = [{**hello, "remoteKeys": self._options.remote_keys}]
             self._page_ended = 0
             if self._clips:
-                resume = {"index": self._state.index, "position": self._state.position, "region": self._state.loop}
-                messages.append({**self._load_message(), "resume": resume})
+                place = {"index": self._state.index, "position": self._state.position, "region": self._state.loop}
+                messages.append({**self._load_message(), "resume": {**place, "heard": self._state.heard}})
             return [{**message, "sequence": self._sequence} for message in messages]
 
     def clip(self, name: str) -> tuple[bytes, str] | None:
@@ -229,7 +234,7 @@ class Browser(Output):
 
     def _take(self, report: dict[str, Any]) -> None:
         heard = tuple(float(seconds) for seconds in report["heard"])
-        if len(heard) == len(self._durations):
+        if report["sequence"] >= self._loaded and len(heard) == len(self._durations):
             self._state = replace(self._state, heard=heard)
         if report["sequence"] != self._sequence:
             return  # it does not know the newest command yet

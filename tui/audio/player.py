@@ -137,9 +137,9 @@ class Player:
         with self._lock:
             self._closing = True
             self._wanted.set()
-            worker, thread = self._worker, self._thread
-        if worker:
-            worker.wake()
+            thread = self._thread
+            if self._worker:
+                self._worker.wake()
         if thread and thread is not threading.current_thread():
             thread.join(CLOSE_SECONDS + 1.0)
 
