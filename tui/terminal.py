@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, TextIO
 
-from textual.widgets import Input, TextArea
-
 if TYPE_CHECKING:
     from textual.app import App
     from textual.widget import Widget
@@ -58,6 +56,8 @@ def theme_for(wanted: str, color_system: str | None, known: Container[str]) -> s
 
 def writes_text(focused: Widget | None) -> bool:
     """Whether keys are text at the moment: then full-width characters stay what they are."""
+    from textual.widgets import Input, TextArea
+
     return isinstance(focused, (Input, TextArea))
 
 
