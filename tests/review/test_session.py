@@ -12,7 +12,8 @@ from engine.contract.config import Review
 from engine.contract.errors import UserError
 from tests.review.clips import make_evaluation
 from tui.review.evaluation import Evaluation, open_evaluation
-from tui.review.session import Session, default_listener, read_state, review_path
+from tui.review.session import Session, default_listener, review_path
+from tui.review.state import read_state
 
 
 class Clock:

@@ -6,6 +6,7 @@ from the evaluation folder and from the run's events.
 
     evaluation   open an evaluation folder, ours or another script's
     order        the blind order, drawn from a stored seed
+    state        what is stored of a session
     session      one listener's judgements, saved at every key
     loudness     BS.1770 loudness and the fixed gains that match the clips of a prompt
     envelope     waveform peaks and mel spectrogram of a clip

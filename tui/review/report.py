@@ -15,7 +15,7 @@ from engine.contract.rundir import RunDir, list_runs
 from tui.review import loudness, statistics
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Judgement, Results, results_of
-from tui.review.session import State
+from tui.review.state import State
 from tui.runs.history import History
 from tui.text import sparkline
 

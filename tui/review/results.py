@@ -12,7 +12,7 @@ from engine.contract.errors import UserError
 from tui.review import statistics
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.order import Trial
-from tui.review.session import State, read_state
+from tui.review.state import State, read_state
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name, write_atomically
 from tui.review import order
 from tui.review.evaluation import Evaluation, Item
+from tui.review.state import Rating, State, read_state
 
-VERSION = 1
 SITTING_GAP = 600.0
 """Seconds without a key or a sound after which what follows is another sitting."""
 FATIGUE = 20 * 60.0
@@ -32,58 +31,6 @@ HISTORY = 200
 
 class ChangedElsewhere(UserError):
     """Another panel wrote the session; it is to be opened again."""
-
-
-@dataclass
-class Rating:
-    """What was said about one clip of one trial."""
-
-    score: int | None = None
-    """1-5, in score mode."""
-    rank: int | None = None
-    """1 is best, equal ranks are ties, in ranking mode."""
-    tags: list[str] = field(default_factory=list)
-    note: str = ""
-    heard: float = 0.0
-    """Seconds played."""
-    blind: bool = True
-    """The last score or rank was given before the names were shown."""
-
-
-@dataclass
-class State:
-    """The whole file. ``ratings[trial id][letter]``."""
-
-    listener: str
-    evaluation: str
-    seed: int
-    mode: str
-    created: float
-    equal: str | None = None
-    trials: list[order.Trial] = field(default_factory=list)
-    ratings: dict[str, dict[str, Rating]] = field(default_factory=dict)
-    all_bad: list[str] = field(default_factory=list)
-    trial: str = ""
-    letter: str = "A"
-    revealed: dict[str, Any] | None = None
-    """When and at how many of how many the names were shown; ``early`` when not all was judged."""
-    sittings: list[dict[str, float]] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    played: list[dict[str, Any]] = field(default_factory=list)
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> State:
-        data = {key: value for key, value in data.items() if key != "version"}
-        data["trials"] = [order.Trial(**t | {"order": tuple(t["order"])}) for t in data["trials"]]
-        data["ratings"] = {
-            trial: {letter: Rating(**rating) for letter, rating in letters.items()}
-            for trial, letters in data["ratings"].items()
-        }
-        return cls(**data)
-
-    def as_data(self) -> dict[str, Any]:
-        return {"version": VERSION, **asdict(self)}
 
 
 def review_path(evaluation: Evaluation, listener: str) -> Path:
@@ -99,16 +46,6 @@ def default_listener() -> str:
     except (OSError, KeyError):
         name = ""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "listener"
-
-
-def read_state(path: Path) -> State:
-    """A stored session; UserError when the file is damaged."""
-    try:
-        return State.from_data(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read as a listening session ({error}); move it away to begin a new one."
-        ) from None
 
 
 class Session:
