@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +19,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
 from engine.contract.rundir import RunDir
 from tui import keys, terminal, themes
@@ -182,7 +182,7 @@ class PanelApp(App[None]):
 
     def read_runs(self) -> None:
         """Look at all run folders, in a thread."""
-        self.run_worker(self._read_runs, group="store", exclusive=True, thread=True)
+        self._in_thread(self._read_runs, "store")
 
     def _read_runs(self) -> None:
         found = self.store.summaries()
@@ -252,7 +252,7 @@ class PanelApp(App[None]):
             followed.load()
             self.call_from_thread(self.tell, RunChanged())
 
-        self.run_worker(load, group=f"load-{followed.run.path}", exclusive=True, thread=True)
+        self._in_thread(load, f"load-{followed.run.path}")
 
     def _poll(self) -> None:
         loading = {worker.group for worker in self.workers if not worker.is_finished}
@@ -277,6 +277,15 @@ class PanelApp(App[None]):
         share = f" {100 * done / total:.0f}%" if total else ""
         return f"{source.run.name} {source.state.state}{share} – mgl-tui"
 
+    def _in_thread(self, work: Callable[[], None], group: str) -> None:
+        """Do something that reads files in a thread; what goes wrong there is said and does not end the panel."""
+        self.run_worker(work, group=group, exclusive=True, thread=True, exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR and event.worker.node is self:
+            error = event.worker.error
+            self.notify(f"Reading a folder failed: {type(error).__name__}: {error}", severity="error")
+
     # -- the machine
 
     def _read_machine(self) -> None:
@@ -286,7 +295,7 @@ class PanelApp(App[None]):
             self._machine = machine.sample()
             self.call_from_thread(self._write_header)
 
-        self.run_worker(look, group="machine", exclusive=True, thread=True)
+        self._in_thread(look, "machine")
 
     def _write_header(self) -> None:
         terminal.set_title(self, self._title())
@@ -297,7 +306,7 @@ class PanelApp(App[None]):
     def machine_line(self, narrow: bool) -> str:
         """GPU or processor in a few characters: of the run that trains if it says, else of this machine."""
         source = self.header_source()
-        if source is not None and source.history.gpu and time.time() - source.history.last_t < 60:
+        if source is not None and source.history.gpu and source.now() - source.history.last_t < 60:
             return gpu_words(source.history.gpu[min(source.history.gpu)], narrow)
         return gpu_words(self._machine, narrow)
 

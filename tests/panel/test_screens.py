@@ -561,3 +561,18 @@ async def test_the_demo_goes_on_to_listen_when_its_clips_are_made(panel: Starter
         app.read_runs()
         await settle(pilot)
         assert app.current_mode == "listen"
+
+
+async def test_a_folder_that_cannot_be_read_is_said_and_the_panel_stays(
+    panel: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with panel() as (app, pilot):
+
+        def broken() -> list[Any]:
+            raise RuntimeError("the disk is on fire")
+
+        monkeypatch.setattr(app.store, "summaries", broken)
+        app.read_runs()
+        await pilot.pause(0.5)
+        assert "the disk is on fire" in said(app)
+        assert names(app) == ["epoch1", "fix", "full"]

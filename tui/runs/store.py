@@ -260,7 +260,8 @@ def listening(path: Path) -> str:
 
     try:
         results = load_results(path)
-    except UserError:
+    except (UserError, OSError, ValueError, TypeError, KeyError):
+        # Files that somebody wrote by hand may be anything; Listen says what is wrong with them.
         return ""
     judged = sum(1 for j in results.judgements if j.value is not None)
     if not judged:
