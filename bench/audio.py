@@ -51,10 +51,6 @@ CLEAR = 0.9
 Samples = NDArray[np.float32]
 
 
-class Spoiled(Exception):
-    """A dropout of the recording or of the sound fell into a switch, which so cannot be timed."""
-
-
 @dataclass
 class Result:
     output: str
@@ -141,14 +137,6 @@ def likeness(part: Samples, clip: Samples, at: int) -> float:
     return float(np.dot(part, same) / (np.linalg.norm(part) * np.linalg.norm(same) + 1e-9))
 
 
-def lag_of(part: Samples, clip: Samples) -> int:
-    """Place of a recorded part in a clip, in samples."""
-    score, place = correlation(clip, part)
-    if score < CLEAR:
-        raise Spoiled(f"what was recorded is not the clip (correlation {score:.2f})")
-    return place
-
-
 def gaps_in(recorded: Samples, clip: Samples) -> int:
     """How often a recording of one clip jumps by more than a millisecond, or is not the clip for a while."""
     step, gaps, broken, last = RATE // 10, 0, False, None
@@ -169,51 +157,62 @@ class Bench:
         self.player, self.pulse = player, pulse
         self.clips = [read(path, RATE)[:, 0] for path in clips]
 
-    def recorded_now(self, seconds: float) -> tuple[Samples, int]:
-        start = self.pulse.mark() - round(seconds * RATE)
-        return self.pulse.recording(start), start
-
-    def switch(self, old: int, new: int) -> tuple[float, float]:
-        """Milliseconds from the key until the new clip is heard, and by how many the position jumped."""
-        before, start = self.recorded_now(0.2)
-        place = lag_of(before, self.clips[old])
-        pressed = time.monotonic()
-        self.player.switch(new)
-        time.sleep(0.7)
-        recorded = self.pulse.recording(start)
-        lag = place  # of the recording's first sample
-        for n in range(len(before) // 2, len(recorded) - WINDOW, RATE // 1000):
-            if likeness(recorded[n : n + WINDOW], self.clips[new], lag + n) > CLEAR:
-                break
-        else:
-            raise Spoiled("the switch was not heard at the same position")
-        heard = self.pulse.played_at(start + n)
-        after = recorded[n + WINDOW : n + WINDOW + RATE // 10]
-        jump = lag_of(after, self.clips[new]) - (lag + n + WINDOW)
-        return (heard - pressed) * 1000.0, abs(jump) * 1000.0 / RATE
-
     def switches(self, count: int) -> tuple[list[tuple[float, float]], int]:
-        """Switches of which none runs over the end of the clips, and how many were spoiled."""
+        """Milliseconds to hear and jump of the position for each switch; and how many were spoiled.
+
+        Looked at only after the last one: arithmetic would take the processor from the sound.
+        """
         done: list[tuple[float, float]] = []
         spoiled = 0
         while len(done) < count and spoiled < 2 * count:
-            self.player.play(len(done) % 2, position=0.0)
-            time.sleep(1.5)
-            while len(done) < count and self.player.status.position < CLIP_SECONDS - 2.0:
-                old = self.player.status.index
-                try:
-                    done.append(self.switch(old, 1 - old))
-                except Spoiled:
-                    spoiled += 1
-                time.sleep(0.1 + 0.013 * (len(done) % 7))  # not in step with any block
-        self.player.pause()
+            made = self.press(count - len(done))
+            self.player.pause()
+            recorded = self.pulse.recording()
+            judged = [self.judge(recorded, *each) for each in made]
+            done += [each for each in judged if each is not None]
+            spoiled += judged.count(None)
         return done, spoiled
+
+    def press(self, count: int) -> list[tuple[int, float, int, int]]:
+        """Switches of which none runs over the end of the clips: sample recorded and time then, old and new clip."""
+        made: list[tuple[int, float, int, int]] = []
+        while len(made) < count:
+            self.player.play(len(made) % 2, position=0.0)
+            time.sleep(1.5)
+            while len(made) < count and self.player.status.position < CLIP_SECONDS - 2.0:
+                old = self.player.status.index
+                made.append((self.pulse.mark(), time.monotonic(), old, 1 - old))
+                self.player.switch(1 - old)
+                time.sleep(0.8 + 0.013 * (len(made) % 7))  # not in step with any block
+        return made
+
+    def judge(self, everything: Samples, mark: int, pressed: float, old: int, new: int) -> tuple[float, float] | None:
+        """Milliseconds from the key until the new clip is heard, and by how many the position jumped.
+
+        None when a dropout fell into the switch.
+        """
+        start = mark - RATE // 5
+        recorded = everything[start : mark + RATE * 3 // 4]
+        likely, lag = correlation(self.clips[old], recorded[: RATE // 5])
+        if likely < CLEAR:
+            return None
+        for n in range(RATE // 10, len(recorded) - WINDOW, RATE // 1000):
+            if likeness(recorded[n : n + WINDOW], self.clips[new], lag + n) > CLEAR:
+                break
+        else:
+            return None
+        likely, place = correlation(self.clips[new], recorded[n + WINDOW : n + WINDOW + RATE // 10])
+        if likely < CLEAR:
+            return None
+        jump = place - (lag + n + WINDOW)
+        return (self.pulse.played_at(start + n) - pressed) * 1000.0, abs(jump) * 1000.0 / RATE
 
     def gaps(self) -> int:
         time.sleep(0.5)
+        start = self.pulse.mark()
         self.player.play(2, position=0.0)
         time.sleep(CLIP_SECONDS + 1.5)
-        recorded, _ = self.recorded_now(CLIP_SECONDS + 1.5)
+        recorded = self.pulse.recording(start)
         loud = np.flatnonzero(np.abs(recorded) > 0.003)
         return gaps_in(recorded[loud[0] + RATE // 100 : loud[-1] - RATE // 100], self.clips[2])
 

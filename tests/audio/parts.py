@@ -106,18 +106,18 @@ class Pulse:
 
     def _record(self) -> None:
         assert self._recorder.stdout is not None
-        total = 0
+        total = 0  # samples
         while block := os.read(self._recorder.stdout.fileno(), 4096):
-            self._taken.append(block)
             total += len(block) // 2
             self._times.append((total, time.monotonic()))
+            self._taken.append(block)
 
     def pactl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["pactl", "-s", self.address, *arguments], capture_output=True, text=True, timeout=5.0)
 
     def mark(self) -> int:
         """How many samples are recorded until now."""
-        return sum(map(len, self._taken)) // 2
+        return self._times[-1][0]
 
     def recording(self, since: int = 0) -> NDArray[np.float32]:
         """Mono float32 at RATE."""
