@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +16,8 @@ import pytest
 from engine.contract import config, events, liveness
 from engine.contract.rundir import RunDir, create
 from tests.cli.conftest import write_data
+from tests.conftest import ROOT, need
+from tests.panel import recording
 from tests.panel.terminal import TerminalPanel
 from tui.runs import launch
 
@@ -153,3 +158,23 @@ def test_the_end_of_a_run_rings_and_the_title_tells_it(
     panel.press("q")
     assert panel.ended() == 0
     assert "\x1b[23;2t" in panel.written
+
+
+def test_a_panel_in_a_detached_tmux_goes_on_and_the_engine_outlives_tmux(runs_dir: Path, tmp_path: Path) -> None:
+    need(shutil.which("tmux"), "tmux")
+    tmux = ["tmux", "-L", f"mgl-{tmp_path.name[-20:]}", "-f", "/dev/null"]
+    panel = f"{sys.executable} -m tui.cli --runs {runs_dir}"
+
+    def screen() -> str:
+        return subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False).stdout
+
+    with liveness.hold(RunDir(runs_dir / "epoch1")):
+        # Nobody is attached to it: this is what a connection that broke leaves behind.
+        subprocess.run([*tmux, "new-session", "-d", "-x", "120", "-y", "35", panel], check=True, cwd=ROOT)
+        try:
+            assert until(lambda: "82/248" in screen(), 30)
+            recording.Recorder(runs_dir / "epoch1", t=recording.START + 3 * 86400).train(83, 84)
+            assert until(lambda: "84/248" in screen(), 30)
+        finally:
+            subprocess.run([*tmux, "kill-server"], check=False)
+        assert liveness.is_held(RunDir(runs_dir / "epoch1"))

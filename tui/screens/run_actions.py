@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.contract import liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tui.runs import launch
+from tui.runs import launch, store
 from tui.runs.follow import Source
 from tui.screens.dialogs import Choice, Menu
 
@@ -70,6 +70,8 @@ def evaluate(panel: PanelApp, run: RunDir | None) -> None:
         panel.notify("There is no run to make clips of.")
     elif liveness.is_held(run):
         panel.notify(f"{run.name} is running; its clips are made when the training is through.")
+    elif store.evaluation_folders(run.path):
+        panel.notify(f"{run.name} has its clips; L listens to them.")
     elif not run.best_model.is_dir() and not run.final_model.is_dir():
         panel.notify(f"{run.name} has no trained model yet; there is nothing to make clips with.", severity="warning")
     else:
