@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import distributions
 from typing import Any
 
@@ -25,6 +26,7 @@ from engine.train.signals import requests
 from engine.train.step import Trainee
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+LONGEST_WAIT = timedelta(hours=12)
 MOST_AT_ONCE = 16
 """Clips that an automatic micro-batch begins with on a GPU; more would not make it busier."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "torchaudio", "numpy")
@@ -54,6 +56,7 @@ def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
     """Accelerate's view of devices, processes and trackers. Raises UserError for a tracker that is not installed."""
     from accelerate import Accelerator
     from accelerate.tracking import get_available_trackers
+    from accelerate.utils import InitProcessGroupKwargs
 
     tracker = settings.train.report_to
     if tracker != "none" and tracker not in [str(getattr(name, "value", name)) for name in get_available_trackers()]:
@@ -62,6 +65,8 @@ def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
         cpu=not torch.cuda.is_available(),
         log_with=None if tracker == "none" else tracker,
         project_dir=str(run.path),
+        # The other processes wait while the first downloads the model and encodes the clips.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
     )
 
 
@@ -90,7 +95,11 @@ def prepare_session(
     decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
     identity = {"data": data.fingerprint, "base": data.base_fingerprint}
     adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
-    speed_up(adapted, settings.lora.dropout)
+    if settings.train.compile:
+        # The compiler fuses peft's own forward; ours would break its graph.
+        adapted.compile()
+    else:
+        speed_up(adapted, settings.lora.dropout)
     parameters = list(lora.trainable(adapted).values())
     optimizer = torch.optim.AdamW(
         parameters,
@@ -113,8 +122,6 @@ def prepare_session(
     micro = asked if isinstance(asked, int) else automatic
     trainee = Trainee(adapted, projection.requires_grad_(False), device, dtype)
     longest = max(len(states) for states in data.states)
-    if settings.train.compile:
-        adapted.compile()
     journal.write(
         "start",
         versions=versions(),
