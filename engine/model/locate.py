@@ -88,8 +88,11 @@ def _shards_are_there(weights: Path) -> bool:
 
 
 def _fetch(base: str, progress: Progress | None) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi, constants, hf_hub_download
 
+    # Plain HTTP can be interrupted between two blocks, goes on where it was, and works with mirrors; the hub's own
+    # transfer library does its work out of reach of our progress and of a request to stop.
+    constants.HF_HUB_DISABLE_XET = True
     interruption: list[Exception] = []
 
     def tell(done: int, total: int) -> None:
