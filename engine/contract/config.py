@@ -182,6 +182,9 @@ class Audio(Section):
         "auto", "Route of the sound; auto takes the first that works."
     )
     browser_port: int = setting(8765, "Loopback port of the page that plays in a browser; 0 takes any.", ge=0, le=65535)
+    browser_socket: str = setting(
+        "", "Unix socket for that page, yours alone, on a server shared with others; empty is none."
+    )
     latency: float = setting(0.2, "Buffer of the sound device.", unit="s", ge=0.01, le=2.0)
 
 

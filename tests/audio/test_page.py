@@ -265,7 +265,8 @@ def test_a_taken_port_is_left_for_the_next_one(audience: Audience) -> None:
 
 def test_a_unix_socket_is_for_its_owner_alone(audience: Audience, short_folder: Path) -> None:
     path = short_folder / "page.sock"
-    path.write_text("left over from a session that was killed")
+    with socket.socket(socket.AF_UNIX) as killed:  # a session that was killed leaves its socket
+        killed.bind(str(path))
     before = os.umask(0o022)
     try:
         server = PageServer(audience, audience.lock, TOKEN, 8765, str(path))
@@ -277,3 +278,17 @@ def test_a_unix_socket_is_for_its_owner_alone(audience: Audience, short_folder: 
         line.sendall(f"GET /{TOKEN}/ HTTP/1.1\r\nHost: localhost:8765\r\nConnection: close\r\n\r\n".encode())
         assert line.recv(100).startswith(b"HTTP/1.1 200")
     server.close()
+
+
+def test_neither_a_file_nor_the_socket_of_a_living_session_is_taken_away(
+    audience: Audience, short_folder: Path
+) -> None:
+    file = short_folder / "notes.txt"
+    file.write_text("mine")
+    with pytest.raises(OSError, match="in use"):
+        PageServer(audience, audience.lock, TOKEN, 0, str(file))
+    assert file.read_text() == "mine"
+    living = PageServer(audience, audience.lock, TOKEN, 0, str(short_folder / "page.sock"))
+    with pytest.raises(OSError, match="in use"):
+        PageServer(audience, audience.lock, TOKEN, 0, str(short_folder / "page.sock"))
+    living.close()

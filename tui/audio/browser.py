@@ -61,7 +61,9 @@ class Browser(Output):
             self._server = PageServer(self, self._lock, options.token, options.port, options.unix_socket)
         except OSError as error:
             where = self._options.unix_socket or f"port {self._options.port}"
-            raise OutputError(f"The page cannot be served at {where} ({error.strerror}): set another one.") from error
+            raise OutputError(
+                f"The page cannot be served at {where} ({error.strerror or error}): set another one."
+            ) from error
         port = self._server.port
         self.url = f"http://127.0.0.1:{port}/{self._options.token}/"
         steps = [f"Open {self.url}"]

@@ -21,13 +21,13 @@ PAGE_SECONDS = 300.0  # the listener has to open a tunnel and a page first
 PROOF_SECONDS = 10.0
 
 
-def audio_findings(port: int = 8765, seconds: float = LOOK_SECONDS) -> list[dict[str, Any]]:
+def audio_findings(port: int = 8765, unix_socket: str = "", *, seconds: float = LOOK_SECONDS) -> list[dict[str, Any]]:
     """One finding ``audio-out`` as ``mgl-tui check`` lists them; takes at most ``seconds``."""
     found = _look(seconds)
     if found is None:
         message = f"The sound system did not answer within {seconds:g} s; Listen may have to use the browser output."
         return [_finding("warn", message, "mgl-tui doctor --audio")]
-    tunnel = f"{browser_line(this_server(), port)}   (then open the address that Listen shows)"
+    tunnel = f"{browser_line(this_server(), port, unix_socket)}   (then open the address that Listen shows)"
     server = choose(_servers(found), forwarded=found["ssh"])
     dummy = found["own"]["reachable"] and found["own"]["problem"]
     if not found["ssh"] and found["local"]["devices"] and not dummy:
@@ -45,6 +45,7 @@ def audio_findings(port: int = 8765, seconds: float = LOOK_SECONDS) -> list[dict
 def run_doctor(
     output: str = "auto",
     port: int = 8765,
+    unix_socket: str = "",
     *,
     say: Callable[[str], None] = print,
     ask: Callable[[str], str] = input,
@@ -54,7 +55,7 @@ def run_doctor(
     for line in _routes(_look(LOOK_SECONDS * 3)):
         say(f"  {line}")
     heard: queue.Queue[PlayerMessage] = queue.Queue()
-    player = Player(port=port)
+    player = Player(port=port, unix_socket=unix_socket)
     player.listen(heard.put)
     try:
         player.start(output)
@@ -62,7 +63,7 @@ def run_doctor(
     finally:
         player.close()
     say("")
-    say(instructions(this_server(), port))
+    say(instructions(this_server(), port, unix_socket))
     return proven
 
 

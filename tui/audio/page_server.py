@@ -313,9 +313,21 @@ def _listen_tcp(port: int, page: PageServer, tries: int = PORTS_TRIED) -> _Serve
 
 
 def _listen_unix(path: str, page: PageServer) -> _Server:
-    Path(path).unlink(missing_ok=True)
+    _clear(path)
     before = os.umask(0o177)
     try:
         return _UnixServer(path, page)
     finally:
         os.umask(before)
+
+
+def _clear(path: str) -> None:
+    """Remove a socket that a killed worker left behind; never another file, nor the socket of a living one."""
+    if not Path(path).is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()

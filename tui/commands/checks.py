@@ -24,7 +24,7 @@ def check_all(args: argparse.Namespace) -> int:
         return _fix_split(settings)
     from tui.audio.doctor import audio_findings
 
-    findings = engine_findings(settings) + audio_findings(settings.audio.browser_port)
+    findings = engine_findings(settings) + audio_findings(settings.audio.browser_port, settings.audio.browser_socket)
     if args.json:
         print(json.dumps({"findings": findings}, ensure_ascii=False))
     else:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tui.commands import find
 from tui.commands.checks import show
 
 IMPORTS = """
@@ -35,7 +36,8 @@ def doctor(args: argparse.Namespace) -> int:
     if args.audio:
         from tui.audio.doctor import run_doctor
 
-        return int(run_doctor())
+        settings = find.settings(args).audio
+        return 0 if run_doctor(settings.output, settings.browser_port, settings.browser_socket) else 1
     from tui.audio.doctor import audio_findings
 
     findings = [*torch_findings(), *driver_findings(), *terminal_findings(), *logout_findings(), *audio_findings()]

@@ -34,6 +34,7 @@ def new_player(settings: Settings) -> Player:
     """A player as the settings want it; nothing runs yet."""
     return Player(
         port=settings.audio.browser_port,
+        unix_socket=settings.audio.browser_socket,
         latency=settings.audio.latency,
         restart_on_switch=settings.review.restart_on_switch,
         remote_keys=True,
