@@ -313,3 +313,28 @@ def test_a_worker_killed_while_it_plays_leaves_no_player_behind(
     p.wait("error")
     p.wait("loaded")
     wait_for(lambda: "pacat" not in laptop.pactl("list", "sink-inputs").stdout, what="the end of pacat")
+
+
+def test_after_a_dropout_the_buffer_is_longer_and_the_clip_goes_on(
+    player: MakesPlayers, laptop: Pulse, clips: list[Path]
+) -> None:
+    p = player()
+    p.ready("pacat", clips)
+    worker = worker_of(p)
+    p.loop((0.0, None))
+    p.play(0)
+    wait_for(lambda: p.status.heard[0] > 1.5)
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(0.8)
+    os.kill(worker, signal.SIGCONT)
+    wait_for(lambda: any("--latency-msec=400" in line for line in _commands_of(worker)), what="a longer buffer")
+    heard = p.status.heard[0]
+    wait_for(lambda: p.status.heard[0] > heard + 0.5)
+    assert p.status.playing
+    assert worker_of(p) == worker
+
+
+def _commands_of(parent: int) -> list[str]:
+    """Command lines of a process's children."""
+    pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
