@@ -54,6 +54,18 @@ def in_a_child(run: RunDir, *, resume: bool) -> int:
     return pid
 
 
+def kill_after(pid: int, tail: events.Tail, lines: int, delay: float) -> None:
+    """SIGKILL a child when its log has grown by so many lines, and a moment more: anywhere in a step or a save."""
+    tail.poll()
+    seen = 0
+    while seen < lines and os.waitpid(pid, os.WNOHANG) == (0, 0):
+        seen += len(tail.poll())
+        time.sleep(0.001)
+    time.sleep(delay)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 def weights(run: RunDir) -> tuple[str, str]:
     return lora.fingerprint(run.best_model), lora.fingerprint(run.final_model)
 
@@ -85,21 +97,11 @@ def test_killed_at_random_moments_it_ends_with_the_weights_and_events_of_an_unbr
 ) -> None:
     run = make_run("killed", **LONG)
     chance = random.Random(time.time_ns())
-    kills = 0
-    for attempt in range(12):
+    for attempt in range(4):
         pid = in_a_child(run, resume=attempt > 0)
-        end = time.monotonic() + chance.uniform(0.2, 1.2)
-        while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
-            time.sleep(0.01)
-        try:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            kills += 1
-        except (ProcessLookupError, ChildProcessError):
-            break
-    else:
-        assert os.waitpid(in_a_child(run, resume=True), 0)[1] == 0
-    assert kills
+        kill_after(pid, events.Tail(run.events), lines=chance.randint(2, 15), delay=chance.uniform(0, 0.05))
+        assert liveness.state_of(run).state == "lost"
+    assert os.waitpid(in_a_child(run, resume=True), 0)[1] == 0
     assert liveness.state_of(run).state == "done"
     assert weights(run) == weights(whole)
     assert course(run) == course(whole)
