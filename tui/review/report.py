@@ -184,7 +184,7 @@ def _tags(found: Report) -> list[str]:
 
 def _scores(found: Report) -> list[str]:
     results = found.results
-    if results is None or not results.sessions:
+    if results is None:
         return []
     lines = ["## Prompts"]
     for number, item in enumerate(results.evaluation.items, 1):
