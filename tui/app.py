@@ -7,6 +7,7 @@ told by RunChanged and RunsChanged. It never imports torch, and sound is played 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -131,6 +132,9 @@ class PanelApp(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        # What is imported stays: without this a full collection walks it all and a key waits 50 ms for it.
+        gc.collect()
+        gc.freeze()
         self.read_runs()
         self.set_interval(POLL, self._poll)
         self.set_interval(LIST_EVERY, self.read_runs)
