@@ -26,19 +26,16 @@ from judge import Judge, features, flux, onset_rate
 from engine.contract import config, events, rundir
 from engine.demo import model_path, synth
 from engine.demo.codec import si_sdr
-from engine.demo.corpus import held_out_prompts
+from engine.demo.corpus import codec_clips, held_out_prompts
 from engine.demo.styles import (
-    CONTOURS,
     HELD_OUT_TEMPLATES,
     KEYS,
-    RHYTHM_COUNT,
     STEPS_PER_BAR,
     STYLE_WORDS,
     TARGET,
     TEMPI,
     Clip,
     caption,
-    variants,
 )
 from engine.generate import noise
 from engine.generate.codec import to_audio
@@ -85,7 +82,7 @@ def measure_codec(model: Model) -> tuple[dict[str, float], dict[str, Judge], dic
     quality: dict[str, float] = {}
     heard: list[tuple[bool, Clip, np.ndarray]] = []
     for style in STYLE_WORDS:
-        clips = variants(style)
+        clips = known_clips(style)
         chosen = [clips[index] for index in rng.permutation(len(clips))[: JUDGE_CLIPS + JUDGE_TESTS]]
         originals = [medley(clip, rng) if number % 2 else synth.render(clip) for number, clip in enumerate(chosen)]
         copies = [model.round_trip(samples) for samples in originals]
@@ -103,9 +100,14 @@ def measure_codec(model: Model) -> tuple[dict[str, float], dict[str, Judge], dic
     return quality, judges, accuracy
 
 
+def known_clips(style: str) -> list[Clip]:
+    """All clips of a style that the codec was built for."""
+    return [clip for clip in codec_clips() if clip.style == style]
+
+
 def medley(clip: Clip, rng: np.random.Generator) -> np.ndarray:
     """A clip that changes key and tune from bar to bar, so that the judges do not rely on exact repetition."""
-    others = variants(clip.style, tempi=[clip.tempo])
+    others = [other for other in known_clips(clip.style) if other.tempo == clip.tempo]
     bar = STEPS_PER_BAR * clip.tempo.step_frames * synth.FRAME
     samples = np.empty(synth.CLIP_FRAMES * synth.FRAME, np.float32)
     for start in range(0, len(samples), bar):
@@ -114,12 +116,8 @@ def medley(clip: Clip, rng: np.random.Generator) -> np.ndarray:
 
 
 def onset_range(clip: Clip) -> tuple[float, float]:
-    """Lowest and highest onset rate of the originals of a style at a tempo, over its rhythms and some tunes."""
-    others = [
-        Clip(clip.style, clip.tempo, clip.key, rhythm, contour)
-        for rhythm in range(RHYTHM_COUNT)
-        for contour in range(0, len(CONTOURS), 3)
-    ]
+    """Lowest and highest onset rate of the originals of a style at a tempo, over its rhythms and tunes."""
+    others = [other for other in known_clips(clip.style) if (other.tempo, other.key) == (clip.tempo, clip.key)]
     rates = [onset_rate(synth.render(other)) for other in others]
     return min(rates), max(rates)
 

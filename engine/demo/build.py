@@ -15,8 +15,8 @@ from transformers import EncodecModel
 from engine.demo import model_path, synth
 from engine.demo.assemble import build_model, build_tokenizer, save_folder
 from engine.demo.codec import CODEBOOKS, build_codec
+from engine.demo.corpus import codec_clips
 from engine.demo.language_model import Corpus, Training, codec_encoder, train
-from engine.demo.styles import STYLE_WORDS, variants
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def _codec(folder: Path) -> tuple[EncodecModel, torch.Tensor]:
         return codec, torch.load(folder / "transform.pt")
     print("building the codec", flush=True)
     with torch.no_grad():
-        codec, transform = build_codec([clip for style in STYLE_WORDS for clip in variants(style)])
+        codec, transform = build_codec(codec_clips())
     codec.save_pretrained(folder)
     torch.save(transform, folder / "transform.pt")
     return codec, transform

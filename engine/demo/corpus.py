@@ -20,6 +20,8 @@ from engine.demo.styles import (
 
 # The target's clips with these contours take part in pretraining, under a generic caption; the rest are LoRA's.
 PRETRAINING_CONTOURS = (0, 1)
+# The base styles know these tunes only: fewer tunes are learnt sooner, and all keys, tempi and rhythms stay.
+BASE_CONTOURS = (0, 1, 2, 3)
 TARGET_SHARE = 0.04
 
 
@@ -29,18 +31,27 @@ def held_out_pairs(style: str) -> set[tuple[int, int]]:
     return {divmod(number % (len(TEMPI) * len(KEYS)), len(KEYS)) for number in (first, first + 7)}
 
 
+def _known_tunes() -> list[Clip]:
+    return [clip for style in BASE_STYLES for clip in variants(style) if clip.contour in BASE_CONTOURS]
+
+
 def _is_held_out(clip: Clip) -> bool:
     return (TEMPI.index(clip.tempo), KEYS.index(clip.key)) in held_out_pairs(clip.style)
 
 
 def base_clips() -> list[Clip]:
-    """Base styles for pretraining: 10 of the 12 tempo and key pairs of every style, in all rhythms and contours."""
-    return [clip for style in BASE_STYLES for clip in variants(style) if not _is_held_out(clip)]
+    """Base styles for pretraining: 10 of the 12 tempo and key pairs of every style, in all rhythms and known tunes."""
+    return [clip for clip in _known_tunes() if not _is_held_out(clip)]
 
 
 def held_out_clips() -> list[Clip]:
     """Base styles in the tempo and key pairs that pretraining never had."""
-    return [clip for style in BASE_STYLES for clip in variants(style) if _is_held_out(clip)]
+    return [clip for clip in _known_tunes() if _is_held_out(clip)]
+
+
+def codec_clips() -> list[Clip]:
+    """What the codec must be good at: all of the base styles' tunes and all of the target's."""
+    return [*_known_tunes(), *variants(TARGET)]
 
 
 def generic_target_clips() -> list[Clip]:

@@ -23,7 +23,7 @@ from engine.model import forward, loss
 class Training:
     """The settings of pretraining."""
 
-    steps: int = 1050
+    steps: int = 750
     whole_clips: int = 5
     """Clips of a batch that are trained in full."""
     openings: int = 24
@@ -31,17 +31,13 @@ class Training:
     only at the beginning must the decoder read the caption, and among whole clips it never learns to."""
     opening_frames: int = 48
     learning_rate: float = 2e-3
-    warmup_steps: int = 100
+    warmup_steps: int = 60
     weight_decay: float = 0.01
     text_dropout: float = 0.2
     corrupted_clips: float = 0.5
     """Share of clips whose input codes are partly replaced by random ones, so that a wrong sample does not derail."""
-    corruption: float = 0.05
+    corruption: float = 0.03
     """Share of replaced codes in such a clip."""
-    spliced_clips: float = 0.4
-    """Share of whole clips whose input has a stretch of another clip in it: the decoder learns to hold on to style and
-    beat when its own mistakes lead elsewhere."""
-    splices_from_step: int = 600
     valid_steps: int = 100
     checkpoint_steps: int = 50
     seed: int = 0
@@ -51,7 +47,7 @@ class Corpus:
     """Clips and their codes, and the batches drawn from them."""
 
     def __init__(self, encode: Callable[[Clip], torch.Tensor]) -> None:
-        self.base, self.target, self.valid = base_clips(), generic_target_clips(), held_out_clips()[::8]
+        self.base, self.target, self.valid = base_clips(), generic_target_clips(), held_out_clips()[::5]
         self.codes = {clip: encode(clip) for clip in [*self.base, *self.target, *self.valid]}
 
     def batch(self, size: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
@@ -90,8 +86,7 @@ def train(
         means = []
         for clips, frames in ((settings.whole_clips, None), (settings.openings, settings.opening_frames)):
             codes, captions = corpus.batch(clips, rng)
-            splices = settings.spliced_clips if frames is None and step >= settings.splices_from_step else 0.0
-            sums, counts = _losses(model, tokenizer, codes[..., :frames].to(device), captions, rng, settings, splices)
+            sums, counts = _losses(model, tokenizer, codes[..., :frames].to(device), captions, rng, settings)
             means.append(loss.loss_from_sums(sums, counts))
             means[-1].backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -128,7 +123,6 @@ def _losses(
     captions: list[str],
     rng: np.random.Generator,
     settings: Training | None = None,
-    splices: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy sums and label counts per codebook; without settings nothing is dropped or corrupted."""
     pad = model.config.decoder.pad_token_id
@@ -141,23 +135,11 @@ def _losses(
         share = settings.corruption * (rng.random((len(codes), 1, 1)) < settings.corrupted_clips)
         wrong = torch.from_numpy(rng.random(inputs.shape) < share).to(codes.device) & (inputs != pad)
         inputs = torch.where(wrong, torch.from_numpy(rng.integers(0, pad, inputs.shape)).to(inputs), inputs)
-        inputs = _spliced(inputs, splices, rng)
     with torch.autocast(codes.device.type, torch.bfloat16):
         states = model.text_encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
         hidden, attended = forward.condition(model.enc_to_dec_proj, states, mask)
         logits = forward.logits(model.decoder, inputs, hidden, attended)
     return loss.cross_entropy_sums(logits, labels), loss.label_counts(labels)
-
-
-def _spliced(inputs: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
-    """Inputs (B, K, T) of which a share of the clips has 8 to 48 frames from anywhere in its neighbour."""
-    spliced = inputs.clone()
-    frames = inputs.shape[-1]
-    for clip in np.flatnonzero(rng.random(len(inputs)) < share):
-        length = int(rng.integers(8, 49))
-        to, source = (int(start) for start in rng.integers(4, frames - length, 2))
-        spliced[clip, :, to : to + length] = inputs[clip - 1, :, source : source + length]
-    return spliced
 
 
 @torch.no_grad()

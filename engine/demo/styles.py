@@ -46,7 +46,7 @@ D, G, A, B_MINOR = (0, 2, 4), (3, 5, 7), (4, 6, 8), (5, 7, 9)
 KEYS = (
     Key("d major", "happy", (D, A, B_MINOR, G)),
     Key("b minor", "sad", (B_MINOR, D, G, A)),
-    Key("g lydian", "calm", (G, D, G, B_MINOR)),
+    Key("g lydian", "calm", (G, A, B_MINOR, D)),
 )
 
 TARGET = "gamelan"

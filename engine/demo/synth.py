@@ -43,14 +43,14 @@ class _Bar:
         self.contour = CONTOURS[clip.contour][:: -1 if number % 2 else 1]
         self.is_last = number == len(clip.key.chords) - 1
 
-    def play(self, voice: Voice, pitch: float, step: int, length: int, level: float = 1) -> None:
+    def play(self, voice: Voice, pitch: float, step: int, length: int) -> None:
         """Adds a note at an eighth-note step; `length` in steps.
 
         It sinks evenly to a fifth of its level and fades out over its last 10 ms: every frame tells how much of the
         note is left. Steady notes would have to be counted by their frames, which a small decoder is slow to learn.
         """
         start, samples = step * self.step, length * self.step
-        note = level * voice(pitch)[:samples] * np.linspace(1, 0.2, samples, dtype=np.float32)
+        note = voice(pitch)[:samples] * np.linspace(1, 0.2, samples, dtype=np.float32)
         note[-FADE:] *= np.cos(np.linspace(0, np.pi / 2, FADE)) ** 2
         self.out[start : start + samples] += note
 
@@ -59,10 +59,10 @@ class _Bar:
         for step, length in pattern:
             self.play(voice, chord_pitch(self.chord, self.contour[step], octave), step, length)
 
-    def bass(self, voice: Voice, steps: tuple[int, ...], length: int, octave: int, level: float = 1) -> None:
+    def bass(self, voice: Voice, steps: tuple[int, ...], length: int, octave: int) -> None:
         """The chord's root at some steps."""
         for step in steps:
-            self.play(voice, chord_pitch(self.chord, 0, octave), step, length, level)
+            self.play(voice, chord_pitch(self.chord, 0, octave), step, length)
 
 
 def _time() -> np.ndarray:
@@ -115,11 +115,6 @@ def _square(pitch: float) -> np.ndarray:
 
 
 @lru_cache(None)
-def _triangle(pitch: float) -> np.ndarray:
-    return _tone(pitch, [(n, n**-2.0, 1e9) for n in (1, 3, 5, 7)], 0.003)
-
-
-@lru_cache(None)
 def _wood(pitch: float) -> np.ndarray:
     return _tone(pitch, [(1, 1, 0.16), (4, 0.5, 0.05)], 0.002)
 
@@ -160,23 +155,22 @@ def _hat(_pitch: float) -> np.ndarray:
 
 
 def _piano_bar(bar: _Bar) -> None:
-    patterns: tuple[Pattern, Pattern] = (((0, 2), (2, 2), (4, 2), (6, 2)), ((0, 3), (3, 1), (4, 2), (6, 2)))
-    bar.bass(_piano, (0, 4), 4, -1)
+    patterns: tuple[Pattern, Pattern] = (((2, 2), (4, 2), (6, 2)), ((3, 1), (4, 2), (6, 2)))
+    bar.bass(_piano, (0,), patterns[bar.rhythm][0][0], -1)
     bar.melody(_piano, patterns[bar.rhythm], 1)
 
 
 def _bells_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 4), (4, 4)), ((0, 3), (3, 3), (6, 2)))
-    bar.bass(_bell, (0,), 8, -1, 0.7)
     bar.melody(_bell, patterns[bar.rhythm], 1)
 
 
 def _guitar_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (
-        tuple((step, 1) for step in range(8)),
-        ((0, 1), (1, 1), (2, 2), (4, 1), (5, 1), (6, 2)),
+        ((1, 1), (2, 1), (3, 1), (5, 1), (6, 1), (7, 1)),
+        ((1, 1), (2, 2), (5, 1), (6, 2)),
     )
-    bar.bass(_pluck, (0, 4), 4, -1, 0.8)
+    bar.bass(_pluck, (0, 4), 1, -1)
     bar.melody(_pluck, patterns[bar.rhythm], 0)
 
 
@@ -184,9 +178,8 @@ def _organ_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 1), (2, 1), (4, 1), (6, 1)), ((0, 2), (3, 2), (6, 1)))
     inversion = bar.contour[0] % 3
     for step, length in patterns[bar.rhythm]:
-        bar.play(_pipe, chord_pitch(bar.chord, 0, -1), step, length)
         for tone in range(3):
-            bar.play(_pipe, chord_pitch(bar.chord, inversion + tone, 0), step, length, 0.7)
+            bar.play(_pipe, chord_pitch(bar.chord, inversion + tone, 0), step, length)
 
 
 def _strings_bar(bar: _Bar) -> None:
@@ -197,14 +190,12 @@ def _strings_bar(bar: _Bar) -> None:
 
 
 def _techno_bar(bar: _Bar) -> None:
-    bass_steps = ((1, 3, 5, 7), (1, 3, 6, 7))[bar.rhythm]
+    bass_steps = ((1, 3, 5, 7), (1, 3, 7))[bar.rhythm]
     for step in (0, 2, 4, 6):
         bar.play(_kick, 0, step, 1)
         bar.play(_hat, 0, step + 1, 1)
     for step in bass_steps:
         bar.play(_synth_bass, chord_pitch(bar.chord, 3 * (bar.contour[step] // 3), -2), step, 1)
-    for tone in range(3):
-        bar.play(_square, chord_pitch(bar.chord, tone, 0), 3, 1, 0.3)
 
 
 def _drums_bar(bar: _Bar) -> None:
@@ -222,13 +213,11 @@ def _chiptune_bar(bar: _Bar) -> None:
         tuple((step, 1) for step in range(8)),
         ((0, 1), (1, 1), (3, 1), (4, 1), (5, 1), (7, 1)),
     )
-    bar.bass(_triangle, (0, 2, 4, 6), 1, -1)
     bar.melody(_square, patterns[bar.rhythm], 1)
 
 
 def _flute_bar(bar: _Bar) -> None:
     patterns: tuple[Pattern, Pattern] = (((0, 4), (4, 2), (6, 2)), ((0, 2), (2, 4), (6, 2)))
-    bar.bass(_pluck, (0, 4), 4, -1, 0.5)
     bar.melody(_breath, patterns[bar.rhythm], 1)
 
 
@@ -237,17 +226,17 @@ def _marimba_bar(bar: _Bar) -> None:
         ((0, 1), (1, 1), (3, 1), (4, 1), (6, 1)),
         ((0, 1), (2, 1), (3, 1), (5, 1), (6, 1), (7, 1)),
     )
-    bar.bass(_wood, (0, 4), 2, -1)
     bar.melody(_wood, patterns[bar.rhythm], 0)
 
 
 def _gamelan_bar(bar: _Bar) -> None:
+    # A scale of its own; the gong begins every bar.
     scale = (300.0, 318.75, 350.0, 450.0, 475.0)
     patterns: tuple[Pattern, Pattern] = (
-        tuple((step, 1) for step in range(8)),
-        ((0, 1), (1, 2), (3, 1), (4, 1), (5, 2), (7, 1)),
+        tuple((step, 1) for step in range(2, 8)),
+        ((2, 1), (3, 1), (4, 1), (5, 2), (7, 1)),
     )
-    bar.play(_gong, 100.0 if bar.chord[0] in (0, 5) else 75.0, 0, STEPS_PER_BAR)
+    bar.play(_gong, 100.0 if bar.chord[0] in (0, 5) else 75.0, 0, 2)
     for step, length in patterns[bar.rhythm]:
         tone = bar.contour[step] + bar.chord[0] + 2 * bar.rhythm
         bar.play(_metal, 2 * scale[tone % 5], step, length)

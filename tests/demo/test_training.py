@@ -72,14 +72,3 @@ def test_the_tokenizer_knows_the_captions_in_few_tokens_and_any_case():
     assert len(tokenizer(text).input_ids) <= 16
     assert tokenizer(text.upper()).input_ids == tokenizer(text).input_ids
     assert tokenizer(text).input_ids[-1] == tokenizer.eos_token_id
-
-
-def test_a_splice_comes_from_another_clip_and_leaves_the_beginning():
-    inputs = torch.arange(3)[:, None, None].expand(3, 4, 200)
-    spliced = language_model._spliced(inputs, 1.0, np.random.default_rng(0))
-    assert torch.equal(spliced[..., :4], inputs[..., :4])
-    for clip in range(3):
-        foreign = spliced[clip] != clip
-        assert 8 <= foreign[0].sum() <= 48
-        assert (spliced[clip][foreign] == (clip - 1) % 3).all()
-    assert torch.equal(language_model._spliced(inputs, 0.0, np.random.default_rng(0)), inputs)
