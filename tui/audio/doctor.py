@@ -54,17 +54,17 @@ def run_doctor(
     say("Routes for sound")
     for line in _routes(_look(LOOK_SECONDS * 3)):
         say(f"  {line}")
+    say("")
+    say(instructions(this_server(), port, unix_socket))
+    say("Proof")
     heard: queue.Queue[PlayerMessage] = queue.Queue()
     player = Player(port=port, unix_socket=unix_socket)
     player.listen(heard.put)
     try:
         player.start(output)
-        proven = _prove(player, heard, say, ask)
+        return _prove(player, heard, say, ask)
     finally:
         player.close()
-    say("")
-    say(instructions(this_server(), port, unix_socket))
-    return proven
 
 
 def _prove(
@@ -77,7 +77,7 @@ def _prove(
         say("  no output opens; judging works, clips can be fetched by hand")
         return False
     if status.output == "browser":
-        say(status.hint)
+        say(f"  {status.hint}\n  waiting for the page; ctrl-c ends it")
         if not _until(player, heard, lambda: not player.status.hint, PAGE_SECONDS):
             say("  no page was opened")
             return False
@@ -87,7 +87,8 @@ def _prove(
         say("  the chirp did not end: the output hangs")
         return False
     if message.data["proven"] is None:
-        player.answer(ask(f"  {message.text} [y/n] ").strip().lower().startswith("y"))
+        with contextlib.suppress(EOFError):  # nobody there to answer
+            player.answer(ask(f"  {message.text} [y/n] ").strip().lower().startswith("y"))
         _until(player, heard, lambda: player.status.proven, 1.0)
         return player.status.proven
     say(f"  {message.text}")
