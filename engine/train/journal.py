@@ -37,9 +37,14 @@ class Journal:
     def rewind(self, step: int) -> None:
         """Forget, for judgement, what came after optimizer step ``step``: a resumed run will come to it again."""
         later = [place for place, event in enumerate(self.history) if (event.get("step") or 0) > step]
-        if later:
-            self._replayed = [event for event in self.history[later[0] :] if event["event"] in _SAME]
-            del self.history[later[0] :]
+        cut = later[0] if later else len(self.history)
+        # Of the steps before it, too: a run killed before its first checkpoint measures its base model again.
+        self._replayed = [
+            event
+            for place, event in enumerate(self.history)
+            if event["event"] in _SAME and (place >= cut or event["event"] != "health")
+        ]
+        del self.history[cut:]
 
     def write(self, event: str, **fields: Any) -> None:
         if any(_is_same(known, event, fields) for known in self._replayed):
