@@ -40,7 +40,9 @@ def doctor(args: argparse.Namespace) -> int:
         return 0 if run_doctor(settings.output, settings.browser_port, settings.browser_socket) else 1
     from tui.audio.doctor import audio_findings
 
-    findings = [*torch_findings(), *driver_findings(), *terminal_findings(), *logout_findings(), *audio_findings()]
+    sound = find.settings(args).audio
+    findings = [*torch_findings(), *driver_findings(), *terminal_findings(), *logout_findings()]
+    findings += audio_findings(sound.browser_port, sound.browser_socket)
     if args.json:
         print(json.dumps({"findings": findings}, ensure_ascii=False))
     else:
