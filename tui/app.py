@@ -303,9 +303,9 @@ class PanelApp(App[None]):
 
     def _write_header(self) -> None:
         terminal.set_title(self, self._title())
-        place = self.screen_stack[0]
-        if isinstance(place, Place) and place.is_mounted:
-            place.write_header()
+        # Below a dialog nothing is drawn: all of the screen would be sent again each time.
+        if isinstance(self.screen, Place) and self.screen.is_mounted:
+            self.screen.write_header()
 
     def machine_line(self, narrow: bool) -> str:
         """GPU or processor in a few characters: of the run that trains if it says, else of this machine."""

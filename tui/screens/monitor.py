@@ -65,14 +65,16 @@ class MonitorScreen(Place):
     def on_screen_resume(self) -> None:
         self._write()
 
-    def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
+    @on(events.Resize)
+    def _resized(self) -> None:
         self.call_after_refresh(self._write)
 
     # -- drawing
 
     @on(RunChanged)
     def _write(self) -> None:
+        if not self.is_current:
+            return
         source = self.panel.shown
         if source is None and self.panel.shown_path is None and self.panel.summaries:
             # Opened without a choice: the run that trains, else the newest.

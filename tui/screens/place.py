@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
@@ -49,6 +49,10 @@ class Place(Screen[None]):
 
     def write_header(self) -> None:
         self.query_one(HeaderBar).write()
+
+    @on(events.ScreenResume)
+    def _resumed(self) -> None:
+        self.write_header()
 
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
