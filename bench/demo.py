@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ def main() -> None:
         log = events.read(Path(folder) / "runs" / "demo" / "events.jsonl")
     states = [event for event in log if event["event"] == "state"]
     phases: dict[str, float] = defaultdict(float)
-    for state, following in zip(states, states[1:], strict=False):
+    for state, following in pairwise(states):
         phases[state["state"]] += following["t"] - state["t"]
     trains = [event for event in log if event["event"] == "train"]
     valid = {event["step"]: event["loss"] for event in log if event["event"] == "valid"}
