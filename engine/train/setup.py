@@ -95,7 +95,10 @@ def prepare_session(
     decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
     identity = {"data": data.fingerprint, "base": data.base_fingerprint}
     adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
-    if settings.train.compile:
+    compiled = settings.train.compile and device.type == "cuda"
+    if settings.train.compile and not compiled:
+        journal.note("train.compile is left off: on a CPU compiling takes longer than it saves")
+    if compiled:
         # The compiler fuses peft's own forward; ours would break its graph.
         adapted.compile()
     else:
@@ -149,7 +152,7 @@ def prepare_session(
     journal.say(f"{len(data.train)} train and {len(data.valid)} valid clips, {course.total_steps} steps on {device}")
     return Session(
         run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, identity,
-        longest if settings.train.compile else 0,
+        longest if compiled else 0,
     )  # fmt: skip
 
 

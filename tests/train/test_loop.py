@@ -266,6 +266,14 @@ def test_two_processes_draw_the_curve_of_one(make_run: MakeRun, train_command: l
     assert len((two.evaluation() / "comparison_results.jsonl").read_text().splitlines()) == 3
 
 
+def test_compiling_is_left_to_gpus(make_run: MakeRun) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    run = make_run(train__compile=True)
+    assert train(run, run.settings()) == "done"
+    assert "train.compile is left off" in told(run, "note")[0]["text"]
+
+
 def test_settings_of_other_parts_do_not_matter_at_resume(make_run: MakeRun) -> None:
     run = make_run()
     train(run, run.settings())
