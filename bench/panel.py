@@ -167,8 +167,15 @@ def first_paint(folder: Path, times: int) -> None:
     report("first paint, seconds", value, 0.6, f"median of {times}; {statistics.median(work):.2f} s of work")
 
 
+KEYS = (
+    (b"?", b"Keys"), (b"?", b"Loss"), (b"y", b"log y"), (b"y", b"Loss"), (b"+", b"smooth 0.95"), (b"-", b"smooth 0.9 "),
+    (b"f", b"held"), (b"f", b"follow"),
+)  # fmt: skip
+"""Keys of the Monitor, and the words that stand on the screen once they are obeyed."""
+
+
 def key_to_repaint(folder: Path, presses: int) -> None:
-    """From the byte that is written to the first byte that comes back; ? opens and closes the help."""
+    """From the byte that is written until the words that it asks for are on the screen."""
     engine = Engine(folder / "a", steps=2000, per_second=50)
     panel = Panel(folder)
     panel.until(b"Runs")
@@ -176,11 +183,11 @@ def key_to_repaint(folder: Path, presses: int) -> None:
     panel.press(b"M")
     panel.listen(3)
     found = []
-    for _ in range(presses):
+    for number in range(presses):
+        key, wanted = KEYS[number % len(KEYS)]
         panel.listen(random.uniform(0.1, 0.3))
-        wanted = b"Keys" if len(found) % 2 == 0 else b"Loss"
         began = time.perf_counter()
-        panel.press(b"?")
+        panel.press(key)
         panel.until(wanted, 2)
         found.append(1000 * (time.perf_counter() - began))
     panel.end()
@@ -244,7 +251,7 @@ def main() -> None:
     span = 10.0 if args.quick else 60.0
     parts = {
         "paint": lambda folder: first_paint(folder, 5),
-        "keys": lambda folder: key_to_repaint(folder, 20 if args.quick else 60),
+        "keys": lambda folder: key_to_repaint(folder, 24 if args.quick else 120),
         "long": lambda folder: long_run(folder, span),
         "idle": lambda folder: idle(folder, span),
     }
