@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import distributions
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,11 +78,10 @@ def prepare_session(
 
     Raises UserError for a model, data or settings that cannot be trained with.
     """
-    device, dtype = accelerator.device, DTYPES[settings.train.precision]
-    if device.type == "cpu":
-        if dtype != torch.float32:
-            journal.say(f"no GPU: training in fp32 instead of {settings.train.precision}")
-        dtype = torch.float32
+    device, train = accelerator.device, settings.train
+    dtype = DTYPES[train.precision] if device.type == "cuda" else torch.float32
+    if dtype != DTYPES[train.precision]:
+        journal.say(f"no GPU: training in fp32 instead of {train.precision}")
     with accelerator.main_process_first():
         base = load.resolve_base(settings.model.base, _reporter(journal, "downloading", "download", "bytes"))
         requests.stop_now()
@@ -92,40 +92,55 @@ def prepare_session(
         # What the encoders took is to be there for training, and for whoever looks at the card's memory.
         torch.cuda.empty_cache()
     course = plan(settings, len(data.train))
-    decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
-    identity = {"data": data.fingerprint, "base": data.base_fingerprint}
-    adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
-    compiled = settings.train.compile and device.type == "cuda"
-    if settings.train.compile and not compiled:
+    compiled = train.compile and device.type == "cuda"
+    if train.compile and not compiled:
         journal.note("train.compile is left off: on a CPU compiling takes longer than it saves")
-    if compiled:
-        # The compiler fuses peft's own forward; ours would break its graph.
-        adapted.compile()
-    else:
-        speed_up(adapted, settings.lora.dropout)
-    parameters = list(lora.trainable(adapted).values())
+    trainee = _trainee(base, settings, device, dtype, compiled)
     optimizer = torch.optim.AdamW(
-        parameters,
-        lr=settings.train.learning_rate,
-        betas=(settings.train.beta1, settings.train.beta2),
-        weight_decay=settings.train.weight_decay,
+        lora.trainable(trainee.decoder).values(),
+        lr=train.learning_rate,
+        betas=(train.beta1, train.beta2),
+        weight_decay=train.weight_decay,
         fused=device.type == "cuda",
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    identity = {"data": data.fingerprint, "base": data.base_fingerprint}
     progress = Progress()
     found = checkpoint.listed(run.checkpoints) if resume else []
     if found:
         progress, before, theirs = checkpoint.read_state(found[-1])
         for line in checkpoint.refuse_changes(before, settings, theirs, identity):
             journal.note(f"changed at resume: {line}")
-        checkpoint.restore(found[-1], adapted, optimizer, scaler)
+        checkpoint.restore(found[-1], trainee.decoder, optimizer, scaler)
     journal.rewind(progress.step)
-    asked = settings.train.micro_batch
-    automatic = min(course.effective_batch, MOST_AT_ONCE) if device.type == "cuda" else settings.train.batch_size
-    micro = asked if isinstance(asked, int) else automatic
-    trainee = Trainee(adapted, projection.requires_grad_(False), device, dtype)
-    longest = max(len(states) for states in data.states)
-    journal.write(
+    automatic = min(course.effective_batch, MOST_AT_ONCE) if device.type == "cuda" else train.batch_size
+    micro = train.micro_batch if isinstance(train.micro_batch, int) else automatic
+    text_length = max(len(states) for states in data.states) if compiled else 0
+    session = Session(
+        run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, identity,
+        text_length,
+    )  # fmt: skip
+    _announce(session, base, found[-1].name if found else None)
+    return session
+
+
+def _trainee(
+    base: Path, settings: config.Settings, device: torch.device, dtype: torch.dtype, compiled: bool
+) -> Trainee:
+    decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
+    adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
+    if compiled:
+        # The compiler fuses peft's own forward; ours would break its graph.
+        adapted.compile()
+    else:
+        speed_up(adapted, settings.lora.dropout)
+    return Trainee(adapted, projection.requires_grad_(False), device, dtype)
+
+
+def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
+    """The event `start`, the trackers, and a line."""
+    settings, data, course, device = session.settings, session.data, session.plan, session.trainee.device
+    session.journal.write(
         "start",
         versions=versions(),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -134,26 +149,24 @@ def prepare_session(
         steps_per_epoch=course.steps_per_epoch,
         train_clips=len(data.train),
         valid_clips=len(data.valid),
-        trainable_parameters=sum(parameter.numel() for parameter in parameters),
+        trainable_parameters=sum(weights.numel() for weights in lora.trainable(session.trainee.decoder).values()),
         base_path=str(base),
         codebook_size=data.codebook_size,
         warmup_steps=course.warmup_steps,
         effective_batch=course.effective_batch,
-        micro_batch=micro,
-        precision=next(name for name, kind in DTYPES.items() if kind == dtype),
-        resumed_from=found[-1].name if found else None,
+        micro_batch=session.micro,
+        precision=next(name for name, kind in DTYPES.items() if kind == session.trainee.dtype),
+        resumed_from=resumed_from,
     )
     if settings.train.report_to != "none":
         flat = {
             name: value if isinstance(value, (int, float, str)) else str(value)
             for name, value in config.values(settings).items()
         }
-        accelerator.init_trackers("mgl-tui", config=flat)
-    journal.say(f"{len(data.train)} train and {len(data.valid)} valid clips, {course.total_steps} steps on {device}")
-    return Session(
-        run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, identity,
-        longest if compiled else 0,
-    )  # fmt: skip
+        session.accelerator.init_trackers("mgl-tui", config=flat)
+    session.journal.say(
+        f"{len(data.train)} train and {len(data.valid)} valid clips, {course.total_steps} steps on {device}"
+    )
 
 
 def _reporter(journal: Journal, state: str, phase: str, unit: str) -> Callable[[int, int], None]:
