@@ -80,9 +80,9 @@ def build_model(codec: EncodecModel, seed: int = 0) -> MusicgenForConditionalGen
     model.audio_encoder.requires_grad_(False)
     model.generation_config = GenerationConfig(
         do_sample=True,
-        guidance_scale=3.0,
+        guidance_scale=2.0,
         top_k=50,
-        temperature=0.8,
+        temperature=0.5,
         max_new_tokens=synth.CLIP_FRAMES + CODEBOOKS - 1,
         decoder_start_token_id=CODEBOOK_SIZE,
         bos_token_id=CODEBOOK_SIZE,
