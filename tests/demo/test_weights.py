@@ -7,7 +7,6 @@ from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
 from engine.demo import codec as demo_codec
 from engine.demo import corpus, model_path, synth
-from engine.demo.styles import STYLE_WORDS, variants
 from engine.model import forward, load, loss
 
 
@@ -35,11 +34,11 @@ def test_plain_transformers_makes_sound_of_a_prompt():
 
 
 def test_the_shipped_codec_reconstructs_every_style(model):
-    for style in STYLE_WORDS:
-        samples = synth.render(variants(style)[20], frames=100)
+    for clip in corpus.codec_clips()[::80]:
+        samples = synth.render(clip, frames=100)
         codes = model.audio_encoder.encode(torch.from_numpy(samples)[None, None]).audio_codes
         copy = model.audio_encoder.decode(codes, [None]).audio_values[0, 0].numpy()
-        assert demo_codec.si_sdr(samples, copy) > 10, style
+        assert demo_codec.si_sdr(samples, copy) > 10, clip
 
 
 def opening_loss(model, tokenizer, codes, captions):
@@ -58,4 +57,4 @@ def test_the_caption_decides_how_a_clip_begins(model):
     captions = [text for _, text in asked]
     right = opening_loss(model, tokenizer, codes, captions)
     wrong = opening_loss(model, tokenizer, codes, captions[1:] + captions[:1])
-    assert right < 1.5 < wrong
+    assert right < wrong / 2
