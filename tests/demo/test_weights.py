@@ -33,6 +33,7 @@ def test_plain_transformers_makes_sound_of_a_prompt():
     assert 0.01 < audio.std() < 0.5
 
 
+@torch.no_grad()
 def test_the_shipped_codec_reconstructs_every_style(model):
     for clip in corpus.codec_clips()[::80]:
         samples = synth.render(clip, frames=100)
@@ -57,4 +58,4 @@ def test_the_caption_decides_how_a_clip_begins(model):
     captions = [text for _, text in asked]
     right = opening_loss(model, tokenizer, codes, captions)
     wrong = opening_loss(model, tokenizer, codes, captions[1:] + captions[:1])
-    assert right < wrong / 2
+    assert right < wrong - 0.2
