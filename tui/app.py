@@ -11,7 +11,9 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,28 +41,9 @@ LIST_EVERY = 2.0
 MACHINE_EVERY = 5.0
 
 
-def _monitor() -> Screen[Any]:
-    from tui.screens.monitor import MonitorScreen
-
-    return MonitorScreen()
-
-
-def _listen() -> Screen[Any]:
-    from tui.screens.listen import ListenScreen
-
-    return ListenScreen()
-
-
-def _compare() -> Screen[Any]:
-    from tui.screens.compare import CompareScreen
-
-    return CompareScreen()
-
-
-def _next() -> Screen[Any]:
-    from tui.screens.next import NextScreen
-
-    return NextScreen()
+def _later(module: str, screen: str) -> Callable[[], Screen[Any]]:
+    """A screen that is imported when its place is first gone to: the first paint waits for none of the others."""
+    return lambda: getattr(import_module(f"tui.screens.{module}"), screen)()
 
 
 class PanelApp(App[None]):
@@ -72,10 +55,10 @@ class PanelApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("everywhere"))
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]
         "runs": RunsScreen,
-        "monitor": _monitor,
-        "listen": _listen,
-        "compare": _compare,
-        "next": _next,
+        "monitor": _later("monitor", "MonitorScreen"),
+        "listen": _later("listen", "ListenScreen"),
+        "compare": _later("compare", "CompareScreen"),
+        "next": _later("next", "NextScreen"),
     }
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  (declared so by textual)
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
@@ -95,6 +78,7 @@ class PanelApp(App[None]):
         listen_when_done: bool = False,
     ) -> None:
         super().__init__()
+        self._said_until: dict[str, float] = {}
         self.runs_dir = Path(runs_dir)
         self.settings = settings
         self.listener = listener
@@ -160,7 +144,7 @@ class PanelApp(App[None]):
     def player(self) -> Player:
         """The one player of the panel; its worker starts with the first place that asks for it."""
         if self._player is None:
-            from tui.screens.sound import first_output, new_player
+            from tui.screens.sound import new_player
 
             loop = asyncio.get_running_loop()
             self._player = new_player(self.settings)
@@ -170,7 +154,7 @@ class PanelApp(App[None]):
                 loop.call_soon_threadsafe(self._heard_from_player, news)
 
             self._player.listen(hand_on)
-            self._player.start(first_output(self.settings))
+            self._player.start(self.settings.audio.output)
         return self._player
 
     def _heard_from_player(self, news: PlayerMessage) -> None:
@@ -181,6 +165,13 @@ class PanelApp(App[None]):
         self.audio_route = route(self._player.status)
         for screen in self.screen_stack:
             screen.post_message(PlayerNews(news))
+
+    def notify(self, message: str, *, timeout: float | None = None, **how: Any) -> None:
+        """Say it, unless it still stands there: the same sentence stacked up would cover the screen."""
+        now = time.monotonic()
+        if now >= self._said_until.get(message, 0.0):
+            self._said_until[message] = now + (self.NOTIFICATION_TIMEOUT if timeout is None else timeout)
+            super().notify(message, timeout=timeout, **how)
 
     # -- the runs
 

@@ -18,6 +18,7 @@ from engine.contract import config, liveness
 from engine.contract.rundir import RunDir, create
 from tests.panel import recording
 from tests.panel.conftest import Starter, settle
+from tests.panel.listening import until
 from tests.review.clips import make_evaluation, make_run
 from tui.app import PanelApp
 from tui.runs import launch, queue
@@ -190,10 +191,9 @@ async def test_phases_before_the_first_step_are_told(panel: Starter, tmp_path: P
         recorder.t += 4
     with liveness.hold(RunDir(tmp_path / "runs" / "new")):
         async with panel(folder=tmp_path / "runs", mode="monitor") as (app, pilot):
-            await pilot.pause(0.6)
+            await until(pilot, lambda: "no step yet" in text(app, "#chart"))
             assert "800 of 2204 clips" in text(app, "#progress")
             assert "ETA 14s" in text(app, "#progress")
-            assert "no step yet" in text(app, "#chart")
 
 
 async def test_a_killed_engine_shows_as_lost_with_the_way_on(panel: Starter, runs_dir: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.contract.config import Settings
 from tests.panel.listening import listening, panel, screen_of, stored, text, until
 from tests.review.clips import make_run
+from tui.app import PanelApp
 from tui.audio.player import PlayerMessage, PlayerStatus
 from tui.screens.sound import SoundScreen, route
 
@@ -60,3 +62,13 @@ async def test_leaving_the_panel_ends_the_audio_worker(tmp_path: Path) -> None:
         worker = app.player._worker
         assert worker is not None
     assert worker._process.poll() is not None
+
+
+async def test_a_sentence_that_still_stands_is_not_said_again(tmp_path: Path) -> None:
+    app = PanelApp(tmp_path, settings=Settings())
+    async with app.run_test() as pilot:
+        for _ in range(3):
+            app.notify("No page is open to play in.", severity="warning")
+        app.notify("Something else.")
+        await pilot.pause()
+        assert [said.message for said in app._notifications] == ["No page is open to play in.", "Something else."]

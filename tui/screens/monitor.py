@@ -86,9 +86,6 @@ class MonitorScreen(Place):
             self._source = source
             self._begin()
         cards = self.query_one("#monitor")
-        if cards.has_class("-hidden") and source is not None:
-            # It has a size, and its cards places in it, only after it has been laid out.
-            self.call_after_refresh(self._write)
         cards.set_class(source is None, "-hidden")
         self.query_one("#no-run").set_class(source is not None, "-hidden")
         if source is None:
@@ -156,6 +153,8 @@ class MonitorScreen(Place):
     def _arrange(self) -> None:
         width, height = self.query_one("#monitor").size
         if not width:
+            # It has a size, and its cards places in it, only after it has been laid out, however long that takes.
+            self.set_timer(0.05, self._write)
             return
         machine, health = self.query_one(MachineCard), self.query_one(HealthCard)
         places = boxes(

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from engine.contract.config import Settings
     from tui.app import PanelApp
 
-_OUTPUTS = {"sounddevice": "local"}
-
 
 class PlayerNews(Message):
     """The player has something to say."""
@@ -39,11 +37,6 @@ def new_player(settings: Settings) -> Player:
         restart_on_switch=settings.review.restart_on_switch,
         remote_keys=True,
     )
-
-
-def first_output(settings: Settings) -> str:
-    """The player's name of the setting ``audio.output``."""
-    return _OUTPUTS.get(settings.audio.output, settings.audio.output)
 
 
 def route(status: PlayerStatus) -> str:
