@@ -27,7 +27,8 @@ def read_audio(path: Path) -> Sound:
 
     try:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, TypeError) as error:
+        # TypeError: a name that ends in .raw has no header to read the rate from.
         raise UserError(
             f"{path} cannot be read as audio ({_reason(path, error)}); replace it or take it out."
         ) from None

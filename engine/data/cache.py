@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
 
 
@@ -28,16 +29,23 @@ class Store:
         try:
             with np.load(self.path(digest), allow_pickle=False) as file:
                 return file["array"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+            # RuntimeError: flipped bits can claim a compression or an encryption that zipfile does not know.
             return None
 
     def save(self, digest: str, array: np.ndarray) -> None:
-        """Write the array whole or not at all. Raises OSError when the disk is full."""
+        """Write the array whole or not at all. Raises UserError when the disk is full or the folder not writable."""
         path = self.path(digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         np.savez(buffer, array=array)
-        write_atomically(path, buffer.getvalue())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, buffer.getvalue())
+        except OSError as error:
+            raise UserError(
+                f"The cache folder {self.folder} cannot be written ({(error.strerror or str(error)).lower()}); "
+                "free space there, or set data.cache_dir to another folder."
+            ) from None
 
 
 class Digests:
@@ -48,8 +56,10 @@ class Digests:
         self._known: dict[str, list] = {}
         self._new = False
         try:
-            self._known = json.loads(self._file.read_text())
-        except (OSError, ValueError):
+            known = json.loads(self._file.read_text())
+            self._known = {path: stamp for path, stamp in known.items() if len(stamp) == 3}
+        except (OSError, ValueError, AttributeError, TypeError):
+            # None yet, or a damaged one: all files are read again.
             pass
 
     def of_file(self, path: Path) -> str:

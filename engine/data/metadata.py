@@ -7,7 +7,9 @@ audiofolder), a .txt beside each audio file, audiocraft's .json beside each audi
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from engine.contract import config
 from engine.contract.errors import UserError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+LONGEST_NAME = 255
+"""Bytes of a file's name; asking the system about a longer one is an error."""
 _AUDIO_KEYS = ("audio", "file_name", "path")
 _TEXT_KEYS = ("text", "caption", "description")
 _VALID_NAMES = ("valid", "validation", "val", "dev")
@@ -91,7 +95,8 @@ def _json_list(text: str, file: Path) -> list[Any]:
 
 def _json_lines(text: str, file: Path) -> list[Any]:
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: a caption may hold U+2028 and the like, which JSON leaves as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 rows.append(json.loads(line))
@@ -101,7 +106,12 @@ def _json_lines(text: str, file: Path) -> list[Any]:
 
 
 def _csv_rows(text: str, file: Path) -> list[Any]:
-    return list(csv.DictReader(text.splitlines()))
+    # A quoted caption may go over several lines.
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise UserError(f"{file} line {reader.line_num + 1} is no valid CSV ({error}); mend that line.") from None
 
 
 def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
@@ -112,8 +122,12 @@ def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
             f"Entry {number} of {file} is not an object with an audio path and a caption; "
             'write it as {"audio": "train/x.wav", "text": "caption"}.'
         )
-    path = (file.parent / audio).resolve() if not Path(audio).is_absolute() else Path(audio)
     split = row.get("split")
+    if not isinstance(split, (str, type(None))):
+        raise UserError(f'Entry {number} of {file} has the split {split!r}; write "train" or "valid", or leave it out.')
+    if "\0" in audio or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in Path(audio).parts):
+        raise UserError(f"Entry {number} of {file} has an audio path that no file can have; mend it there.")
+    path = _absolute(file.parent / audio)
     return Clip(audio, path, " ".join(text.split()), _split_name(split) if split else _split_of(path, folder))
 
 
@@ -126,7 +140,7 @@ def _from_sidecars(folder: Path) -> Iterator[Clip]:
         caption = _sidecar_caption(path)
         if caption is not None:
             name = str(path.relative_to(folder))
-            yield Clip(name, path.resolve(), " ".join(caption.split()), _split_of(path.resolve(), folder))
+            yield Clip(name, _absolute(path), " ".join(caption.split()), _split_of(_absolute(path), folder))
 
 
 def _sidecar_caption(path: Path) -> str | None:
@@ -144,12 +158,17 @@ def _sidecar_caption(path: Path) -> str | None:
 
 def _split_of(path: Path, folder: Path) -> str:
     try:
-        parts = path.relative_to(folder.resolve()).parts[:-1]
+        parts = path.relative_to(_absolute(folder)).parts[:-1]
     except ValueError:
         parts = path.parts[1:-1]
         named = [part for part in parts if _split_name(part) in ("train", "valid")]
         return _split_name(named[-1]) if named else "train"
     return _split_name(parts[0]) if parts else "train"
+
+
+def _absolute(path: Path) -> Path:
+    # Links are not followed: a split may be a folder of links to files that lie elsewhere.
+    return Path(os.path.abspath(path))
 
 
 def _split_name(folder: str) -> str:

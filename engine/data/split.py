@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -93,9 +94,9 @@ def write_split(clips: list[Clip], splits: list[str], folder: Path) -> Path:
     while (file := folder / f"metadata_by_track{'' if number == 1 else f'_{number}'}.json").exists():
         number += 1
     entries = []
+    root = os.path.abspath(folder)
     for clip, split in zip(clips, splits, strict=True):
-        inside = clip.audio.is_relative_to(folder.resolve())
-        name = str(clip.audio.relative_to(folder.resolve())) if inside else str(clip.audio)
+        name = str(clip.audio.relative_to(root)) if clip.audio.is_relative_to(root) else str(clip.audio)
         entries.append({"audio": name, "text": clip.text, "split": split})
     try:
         write_atomically(file, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -43,10 +44,11 @@ def test_mono_is_the_mean_and_stereo_keeps_two_channels(tmp_path: Path) -> None:
     ("content", "reason"),
     [(None, "there is no such file"), (b"", "it is empty"), (b"no audio at all", "cannot be read")],
 )
+@pytest.mark.parametrize("name", ["x.wav", "x.raw"])
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(
-    tmp_path: Path, content: bytes | None, reason: str
+    tmp_path: Path, name: str, content: bytes | None, reason: str
 ) -> None:
-    path = tmp_path / "x.wav"
+    path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=reason):
@@ -76,10 +78,24 @@ def test_a_damaged_entry_is_as_good_as_none(tmp_path: Path, keep: int) -> None:
     whole = store.path("abc").read_bytes()
     store.path("abc").write_bytes(whole[:keep])
     assert store.load("abc") is None
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 0xFF
-    store.path("abc").write_bytes(bytes(flipped))
-    assert store.load("abc") is None
+
+
+def test_no_flipped_bit_gives_other_codes_or_an_error(tmp_path: Path) -> None:
+    store, codes = Store(tmp_path, "codes", "maker"), np.arange(12, dtype=np.uint16)
+    store.save("abc", codes)
+    whole = store.path("abc").read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0xFF
+        store.path("abc").write_bytes(bytes(flipped))
+        found = store.load("abc")
+        assert found is None or np.array_equal(found, codes)
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "codes").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"cache folder .* cannot be written .*set data\.cache_dir"):
+        Store(tmp_path, "codes", "maker").save("abc", np.arange(3))
 
 
 def fill(root: Path) -> None:
@@ -110,8 +126,9 @@ def test_a_digest_follows_the_content_and_is_remembered(tmp_path: Path) -> None:
     assert again.of_file(file) == one
     file.write_bytes(b"other")
     assert again.of_file(file) != one
-    (tmp_path / "cache" / "digests.json").write_text("{torn")
-    assert Digests(tmp_path / "cache").of_file(file) != one
+    for damaged in ("{torn", "[]", json.dumps({str(file): 3}), json.dumps({str(file): ["x"]})):
+        (tmp_path / "cache" / "digests.json").write_text(damaged)
+        assert Digests(tmp_path / "cache").of_file(file) == again.of_file(file)
 
 
 def test_a_part_of_a_model_has_a_digest_of_its_own(tiny_model: Path, tmp_path: Path) -> None:

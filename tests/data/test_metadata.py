@@ -70,6 +70,30 @@ def test_audiocrafts_json_beside_each_audio_file(tmp_path: Path) -> None:
     assert read(tmp_path) == EXPECTED
 
 
+def test_a_caption_of_several_lines_stays_one_caption(tmp_path: Path) -> None:
+    put(tmp_path / "csv" / "metadata.csv", 'file_name,text\ntrain/a.wav,"soft\ndrums"\nvalid/b.wav,loud bass\n')
+    assert read(tmp_path / "csv") == EXPECTED
+    lines = [
+        '{"file_name": "train/a.wav", "text": "soft\u2028drums"}',
+        '{"file_name": "valid/b.wav", "text": "loud bass"}',
+    ]
+    put(tmp_path / "jsonl" / "metadata.jsonl", "\n".join(lines))
+    assert read(tmp_path / "jsonl") == EXPECTED
+
+
+def test_links_belong_to_the_split_that_they_lie_in(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere" / "train" / "b.wav")
+    put(tmp_path / "data" / "train" / "a.wav")
+    (tmp_path / "data" / "valid").mkdir()
+    (tmp_path / "data" / "valid" / "b.wav").symlink_to(tmp_path / "elsewhere" / "train" / "b.wav")
+    put(tmp_path / "data" / "train" / "a.txt", "soft drums")
+    put(tmp_path / "data" / "valid" / "b.txt", "loud bass")
+    assert read(tmp_path / "data") == EXPECTED
+    rows = [{"audio": "train/a.wav", "text": "soft drums"}, {"audio": "valid/b.wav", "text": "loud bass"}]
+    put(tmp_path / "data" / "metadata.json", json.dumps(rows))
+    assert read(tmp_path / "data") == EXPECTED
+
+
 @pytest.mark.parametrize("name", ["valid", "validation", "val", "dev", "Valid"])
 def test_names_of_the_valid_split(tmp_path: Path, name: str) -> None:
     put(tmp_path / "metadata.json", json.dumps([{"audio": f"{name}/b.wav", "text": "x"}]))
@@ -98,6 +122,12 @@ def test_files_outside_a_split_folder_are_train_and_other_folders_are_left_alone
         ("metadata.json", '["train/a.wav"]', "Entry 1 of"),
         ("metadata.jsonl", '{"file_name": "a.wav", "text": "x"}\n{', "line 2 is no valid JSON"),
         ("metadata.csv", "file,words\na.wav,x\n", "Entry 1 of"),
+        pytest.param(
+            "metadata.csv", f"file_name,text\na.wav,{'x' * 200_000}", "line 2 is no valid CSV", id="long line"
+        ),
+        ("metadata.json", '[{"audio": "a.wav", "text": "x", "split": 1}]', "has the split 1; write"),
+        ("metadata.json", '[{"audio": "a\\u0000.wav", "text": "x"}]', "that no file can have"),
+        ("metadata.json", json.dumps([{"audio": "a" * 300 + ".wav", "text": "x"}]), "that no file can have"),
     ],
 )
 def test_broken_metadata_is_one_sentence(tmp_path: Path, name: str, content: str, sentence: str) -> None:
