@@ -29,10 +29,24 @@ def read_audio(path: Path) -> Sound:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (OSError, RuntimeError, TypeError) as error:
         # TypeError: a name that ends in .raw has no header to read the rate from.
-        raise UserError(
-            f"{path} cannot be read as audio ({_reason(path, error)}); replace it or take it out."
-        ) from None
+        raise _no_audio(path, error) from None
     return Sound(np.ascontiguousarray(samples.T), int(rate))
+
+
+def seconds_of(path: Path) -> float:
+    """Length of a file by its header. Raises UserError when it cannot be read or is shorter than a second."""
+    import soundfile
+
+    try:
+        path.stat()
+    except OSError as error:
+        raise gone(path, error) from None
+    try:
+        seconds = float(soundfile.info(str(path)).duration)
+    except (OSError, RuntimeError, TypeError) as error:
+        raise _no_audio(path, error) from None
+    _refuse_short(path, seconds)
+    return seconds
 
 
 def read_for_model(path: Path, rate: int, channels: int) -> np.ndarray:
@@ -41,9 +55,7 @@ def read_for_model(path: Path, rate: int, channels: int) -> np.ndarray:
     Raises UserError when the file cannot be read or is shorter than a second.
     """
     sound = read_audio(path)
-    seconds = sound.samples.shape[1] / sound.rate
-    if seconds < SHORTEST:
-        raise UserError(f"{path} lasts {seconds:.2f} s; a clip must be at least a second long: take it out.")
+    _refuse_short(path, sound.samples.shape[1] / sound.rate)
     if channels == 1:
         samples = sound.samples.mean(axis=0, keepdims=True)
     else:
@@ -59,6 +71,23 @@ def resample(samples: np.ndarray, old: int, new: int) -> np.ndarray:
 
     common = math.gcd(old, new)
     return resample_poly(samples, new // common, old // common, axis=1).astype(np.float32)
+
+
+def gone(path: Path, error: OSError) -> UserError:
+    """What to say of a file that the metadata names and that is not there, or not ours to read."""
+    return UserError(
+        f"{path} cannot be read ({(error.strerror or str(error)).lower()}); "
+        "mend the metadata or bring the file back (`mgl-tui check` lists all such files)."
+    )
+
+
+def _refuse_short(path: Path, seconds: float) -> None:
+    if seconds < SHORTEST:
+        raise UserError(f"{path} lasts {seconds:.2f} s; a clip must be at least a second long: take it out.")
+
+
+def _no_audio(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} cannot be read as audio ({_reason(path, error)}); replace it or take it out.")
 
 
 def _reason(path: Path, error: Exception) -> str:

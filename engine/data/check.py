@@ -17,6 +17,7 @@ from engine.data.findings import Finding, found
 from engine.data.fingerprint import Shared, shared_audio
 from engine.data.metadata import Clip
 from engine.data.scan import Measured, scan
+from engine.data.survey import window_count
 
 TOLERANCE = 0.1
 SILENT_SHARE = 0.20
@@ -50,6 +51,7 @@ def check(settings: config.Settings, progress: Progress | None = None) -> list[F
         *findings,
         prompt_finding,
         resources.model_finding(settings.model.base),
+        *resources.target_findings(settings.lora),
         resources.torchaudio_finding(),
         resources.gpu_finding(settings),
         resources.disk_finding(settings, course, len(asked)),
@@ -229,7 +231,8 @@ def _prompts(settings: config.Settings) -> tuple[list[str], Finding]:
 
 def _steps(settings: config.Settings, clips: list[Clip], measured: list[Measured]) -> tuple[Plan | None, list[Finding]]:
     train = [m for clip, m in zip(clips, measured, strict=True) if clip.split == "train" and not m.error]
-    count = sum(max(1, int((m.seconds + TOLERANCE) // settings.data.duration)) for m in train)
+    rate = resources.frame_rate(settings.model.base)
+    count = sum(window_count(m.seconds, settings.data.duration, rate) for m in train)
     try:
         course = plan(settings, count)
     except UserError as error:

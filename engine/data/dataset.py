@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from engine.contract import config
-from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
-from engine.data import metadata
-from engine.data.audio import read_for_model
+from engine.data.audio import gone, read_for_model
 from engine.data.cache import Digests, Store
 from engine.data.metadata import Clip
+from engine.data.survey import used_clips
 from engine.model import load
 
 Report = Callable[[int, int], None]
@@ -58,6 +57,11 @@ class Dataset:
     base_fingerprint: str = ""
     """Digest of the base model's decoder."""
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The two digests, as a checkpoint keeps them."""
+        return {"data": self.fingerprint, "base": self.base_fingerprint}
+
 
 def prepare(
     settings: config.Settings, base: Path, device: torch.device, clips_done: Report, texts_done: Report
@@ -66,14 +70,7 @@ def prepare(
 
     T5 and EnCodec are loaded only when something is to be encoded. Raises UserError for data that cannot be trained on.
     """
-    clips = metadata.read(settings.data)
-    train, valid = metadata.of_split(clips, "train"), metadata.of_split(clips, "valid")
-    for split, found in (("train", train), ("valid", valid)):
-        if not found:
-            raise UserError(
-                f"No clip of {settings.data.dir} is in the {split} split; put clips into a {split}/ folder, "
-                "or let `mgl-tui check --fix-split` write a split by track."
-            )
+    train, valid = used_clips(settings.data)
     root = cache_dir(settings.data.cache_dir)
     digests = Digests(root)
     sound = _sound_of(base)
@@ -86,7 +83,6 @@ def prepare(
     digests.save()
     numbers = {caption: number for number, caption in enumerate(captions)}
     frames = round(settings.data.duration * sound.rate / sound.hop)
-    listing = sorted((clip.split, digest, clip.text) for clip, digest in zip(used, hashes, strict=True))
     cut = [
         [Example(clip.name, window, numbers[clip.text]) for window in windows(whole, frames)]
         for clip, whole in zip(used, codes, strict=True)
@@ -99,9 +95,19 @@ def prepare(
         codebook_size=sound.codebook_size,
         channels=sound.channels,
         encoded=new_codes + new_states,
-        fingerprint=hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
+        fingerprint=_fingerprint(used, hashes),
         base_fingerprint=base_digest,
     )
+
+
+def identity(settings: config.Settings, base: Path) -> dict[str, str]:
+    """What a run trains on, as digests: `data` and `base` are those that ``prepare`` gives, without encoding a clip."""
+    train, valid = used_clips(settings.data)
+    digests, used = Digests(cache_dir(settings.data.cache_dir)), [*train, *valid]
+    data = _fingerprint(used, [_audio_digest(digests, clip) for clip in used])
+    now = {"data": data, "base": _part_digest(digests, base, "decoder")}
+    digests.save()
+    return now
 
 
 def windows(codes: np.ndarray, frames: int) -> list[np.ndarray]:
@@ -137,10 +143,12 @@ def _audio_digest(digests: Digests, clip: Clip) -> str:
     try:
         return digests.of_file(clip.audio)
     except OSError as error:
-        raise UserError(
-            f"{clip.audio} cannot be read ({(error.strerror or str(error)).lower()}); "
-            "mend the metadata or bring the file back (`mgl-tui check` lists all such files)."
-        ) from None
+        raise gone(clip.audio, error) from None
+
+
+def _fingerprint(clips: list[Clip], hashes: list[str]) -> str:
+    listing = sorted((clip.split, digest, clip.text) for clip, digest in zip(clips, hashes, strict=True))
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
 def _part_digest(digests: Digests, base: Path, part: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ from engine.contract.errors import UserError
 from engine.contract.plan import Plan
 from engine.data.findings import Finding
 from engine.model import locate
+from engine.model.targets import refuse_strangers
 
 SMALL_DECODER = {
     "hidden_size": 1024, "ffn_dim": 4096, "num_hidden_layers": 24, "num_codebooks": 4, "vocab_size": 2048,
@@ -56,6 +58,25 @@ def decoder_config(base: str) -> dict[str, Any]:
         return {**SMALL_DECODER, **json.loads((folder / "config.json").read_text())["decoder"]}
     except (UserError, OSError, ValueError, KeyError):
         return SMALL_DECODER
+
+
+def frame_rate(base: str) -> float:
+    """Frames a second of the base model's codes; MusicGen's 50 while the model is not here."""
+    try:
+        folder = model_folder(base)
+        codec = json.loads((folder / "config.json").read_text())["audio_encoder"] if folder else {}
+        return float(codec["sampling_rate"] / math.prod(codec["upsampling_ratios"]))
+    except (UserError, OSError, ValueError, KeyError, TypeError):
+        return FRAME_RATE
+
+
+def target_findings(lora: config.Lora) -> list[Finding]:
+    """One finding when the adapters are wanted on layers that there are not."""
+    try:
+        refuse_strangers(lora.target_modules)
+    except UserError as error:
+        return [Finding("lora-targets", "block", 1, list(lora.target_modules), str(error), "Take the others out.")]
+    return []
 
 
 def lora_parameters(decoder: dict[str, Any], lora: config.Lora) -> int:

@@ -19,6 +19,7 @@ from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
 from engine.model.load import load_base, load_tokenizer, quiet, resolve_base
+from engine.model.targets import refuse_strangers
 
 WEIGHTS = "adapter_model.safetensors"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -32,13 +33,7 @@ def attach(decoder: nn.Module, lora: config.Lora, seed: int = 0) -> Any:
     from peft import LoraConfig, get_peft_model
 
     known = {name.rsplit(".", 1)[-1] for name, module in decoder.named_modules() if isinstance(module, nn.Linear)}
-    known = {name for name in known if not name.isdigit()}
-    strangers = [name for name in lora.target_modules if name not in known]
-    if strangers or not lora.target_modules:
-        raise UserError(
-            f"lora.target_modules names {', '.join(strangers) or 'nothing'}, which this decoder does not have; "
-            f"it has {', '.join(sorted(known))}."
-        )
+    refuse_strangers(lora.target_modules, {name for name in known if not name.isdigit()})
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]

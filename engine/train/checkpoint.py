@@ -8,7 +8,7 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -110,7 +110,30 @@ def read_state(checkpoint: Path) -> tuple[Progress, config.Settings, dict[str, s
         ) from None
 
 
-def refuse_changes(old: config.Settings, new: config.Settings, ours: dict[str, str], now: dict[str, str]) -> list[str]:
+class Last(NamedTuple):
+    """The checkpoint that a run goes on from."""
+
+    path: Path
+    progress: Progress
+    identity: dict[str, str]
+    """Digests of the data and the base model that it was trained with."""
+    changes: list[str]
+    """Settings that differ since, as lines."""
+
+
+def last(folder: Path, settings: config.Settings) -> Last | None:
+    """The newest checkpoint of a run, None if there is none.
+
+    Raises UserError when it is damaged, or was trained with settings that a run cannot go on without.
+    """
+    found = listed(folder)
+    if not found:
+        return None
+    progress, before, identity = read_state(found[-1])
+    return Last(found[-1], progress, identity, refuse_changes(before, settings))
+
+
+def refuse_changes(old: config.Settings, new: config.Settings) -> list[str]:
     """Lines that name each changed setting. Raises UserError for a change with which going on would be a lie."""
     changes = [c for c in config.difference(old, new) if c.name.split(".")[0] in ("model", "data", "lora", "train")]
     lines = [f"{change.name}: {change.old} -> {change.new}" for change in changes]
@@ -120,11 +143,14 @@ def refuse_changes(old: config.Settings, new: config.Settings, ours: dict[str, s
             f"The run cannot go on with other settings than it began with ({'; '.join(refused)}); "
             "set them back, or start a new run."
         )
-    for what in ("data", "base"):
-        if ours.get(what) != now.get(what):
-            name = {"data": "training data", "base": "base model's weights"}[what]
-            raise UserError(f"The {name} changed since the checkpoint; bring the old ones back, or start a new run.")
     return lines
+
+
+def refuse_other_data(then: dict[str, str], now: dict[str, str]) -> None:
+    """Raise UserError when the data or the base model are not those of the checkpoint."""
+    for what, name in (("data", "training data"), ("base", "base model's weights")):
+        if then.get(what) != now.get(what):
+            raise UserError(f"The {name} changed since the checkpoint; bring the old ones back, or start a new run.")
 
 
 def restore(checkpoint: Path, adapted: Any, optimizer: torch.optim.Optimizer, scaler: Any) -> None:

@@ -241,7 +241,7 @@ def _save_checkpoint(session: Session) -> None:
     try:
         path = checkpoint.save(
             session.run.checkpoints, session.trainee.decoder, session.optimizer, session.scaler,
-            replace(progress, saved=progress.step), session.settings, session.identity,
+            replace(progress, saved=progress.step), session.settings, session.data.identity,
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"{error}; free disk space, then resume: earlier checkpoints are whole.") from None

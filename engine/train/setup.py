@@ -17,9 +17,11 @@ from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.plan import Plan, plan
 from engine.contract.rundir import RunDir
-from engine.data.dataset import Dataset, prepare
+from engine.data.dataset import Dataset, identity, prepare
+from engine.data.survey import train_windows
 from engine.model import load, lora
 from engine.model.fast_lora import speed_up
+from engine.model.targets import refuse_strangers
 from engine.train import checkpoint
 from engine.train.checkpoint import Progress
 from engine.train.journal import Journal
@@ -48,7 +50,6 @@ class Session:
     scaler: Any
     progress: Progress
     micro: int
-    identity: dict[str, str]
     text_length: int
     """Length that all text is padded to when shapes must not change; 0 when they may."""
 
@@ -79,12 +80,18 @@ def prepare_session(
     Raises UserError for a model, data or settings that cannot be trained with.
     """
     device, train = accelerator.device, settings.train
+    # What settings, metadata and file headers tell is said before a model is fetched and anything is encoded.
+    refuse_strangers(settings.lora.target_modules)
+    plan(settings, train_windows(settings))
+    last = checkpoint.last(run.checkpoints, settings) if resume else None
     dtype = DTYPES[train.precision] if device.type == "cuda" else torch.float32
     if dtype != DTYPES[train.precision]:
         journal.say(f"no GPU: training in fp32 instead of {train.precision}")
     with accelerator.main_process_first():
         base = load.resolve_base(settings.model.base, _reporter(journal, "downloading", "download", "bytes"))
         requests.stop_now()
+        if last:
+            checkpoint.refuse_other_data(last.identity, identity(settings, base))
         clips = _reporter(journal, "encoding", "audio", "clips")
         captions = _reporter(journal, "encoding", "captions", "captions")
         data = prepare(settings, base, device, clips, captions)
@@ -104,23 +111,19 @@ def prepare_session(
         fused=device.type == "cuda",
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    identity = {"data": data.fingerprint, "base": data.base_fingerprint}
-    progress = Progress()
-    found = checkpoint.listed(run.checkpoints) if resume else []
-    if found:
-        progress, before, theirs = checkpoint.read_state(found[-1])
-        for line in checkpoint.refuse_changes(before, settings, theirs, identity):
+    if last:
+        for line in last.changes:
             journal.note(f"changed at resume: {line}")
-        checkpoint.restore(found[-1], trainee.decoder, optimizer, scaler)
+        checkpoint.restore(last.path, trainee.decoder, optimizer, scaler)
+    progress = last.progress if last else Progress()
     journal.rewind(progress.step)
     automatic = min(course.effective_batch, MOST_AT_ONCE) if device.type == "cuda" else train.batch_size
     micro = train.micro_batch if isinstance(train.micro_batch, int) else automatic
     text_length = max(len(states) for states in data.states) if compiled else 0
     session = Session(
-        run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, identity,
-        text_length,
-    )  # fmt: skip
-    _announce(session, base, found[-1].name if found else None)
+        run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, text_length
+    )
+    _announce(session, base, last.path.name if last else None)
     return session
 
 

@@ -92,6 +92,27 @@ def test_clips_of_another_length_are_told_by_what_follows(data: Data, seconds: f
     assert f"{seconds:.1f}" in finding.examples[0] or f"{seconds:.2f}" in finding.examples[0]
 
 
+def test_layers_that_the_decoder_does_not_have_block(data: Data) -> None:
+    data.assignments = ['lora.target_modules=["q_proj", "query"]']
+    finding = data.findings()["lora-targets"]
+    assert finding.severity == "block"
+    assert "names query" in finding.message
+
+
+@pytest.mark.parametrize("seconds", [7.9, 15.9, 15.95, 15.97, 16.0, 16.01, 24.0])
+def test_the_check_counts_the_windows_that_training_cuts(
+    data: Data, tiny_model: Path, tmp_path: Path, seconds: float
+) -> None:
+    import torch
+
+    from engine.data.dataset import prepare
+
+    data.add("train/long.wav", music(50, seconds))
+    data.assignments = [f'data.cache_dir="{tmp_path / "cache"}"']
+    cut = len(prepare(data.settings(), tiny_model, torch.device("cpu"), lambda *_: None, lambda *_: None).train)
+    assert data.findings()["steps"].count == cut
+
+
 def test_silence_clipping_and_dc_are_heard(data: Data) -> None:
     silent = music(60)
     silent[: len(silent) // 3] = 0

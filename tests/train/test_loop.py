@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from engine.contract import config, events, liveness
@@ -212,16 +214,39 @@ def test_bad_data_end_the_run_with_one_sentence(
     assert "\n" not in state.error
 
 
-def test_a_clip_shorter_than_a_second_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(clips=write_clips(tmp_path / "data", train=2, valid=1, seconds=0.5))
-    with pytest.raises(UserError, match=r"lasts 0\.50 s; a clip must be at least a second"):
+@pytest.mark.parametrize(
+    ("assignments", "sentence"),
+    [
+        ({"train__warmup_steps": 50}, r"warmup_steps = 50 cannot end in a run of 1 step: .*Set it to 0"),
+        ({"data__duration": 1.0, "train__warmup_steps": 2}, r"warmup_steps = 2 cannot end in a run of 2 steps"),
+        ({"lora__target_modules": ["query"]}, "lora.target_modules names query"),
+        ({"spoiled": b""}, r"clip0.wav cannot be read as audio \(it is empty\)"),
+        ({"spoiled": None}, r"clip0.wav cannot be read \(no such file"),
+        ({"spoiled": 0.5}, r"clip0.wav lasts 0\.50 s; a clip must be at least a second"),
+    ],
+)
+def test_what_the_metadata_tell_is_refused_before_anything_is_fetched_loaded_or_encoded(
+    make_run: MakeRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assignments: dict,
+    sentence: str,
+) -> None:
+    for loader in ("resolve_base", "load_audio_encoder", "load_text_encoder", "load_decoder"):
+        monkeypatch.setattr(f"engine.model.load.{loader}", lambda *_, **__: pytest.fail("a model was wanted"))
+    data = write_clips(tmp_path / "data", train=4, valid=1)
+    if "spoiled" in assignments:
+        spoiled = assignments["spoiled"]
+        (data / "valid/clip0.wav").unlink()
+        if isinstance(spoiled, bytes):
+            (data / "valid/clip0.wav").write_bytes(spoiled)
+        elif spoiled:
+            soundfile.write(data / "valid/clip0.wav", np.zeros(int(spoiled * 16000)), 16000)
+        assignments = {}
+    run = make_run(clips=data, **assignments)
+    with pytest.raises(UserError, match=sentence):
         train(run, run.settings())
-
-
-def test_a_warm_up_that_cannot_end_is_refused_with_a_number_that_would_do(make_run: MakeRun) -> None:
-    run = make_run(train__warmup_steps=50)
-    with pytest.raises(UserError, match=r"warmup_steps = 50 cannot end in a run of 3 steps.*Set it to 0"):
-        train(run, run.settings())
+    assert states(run) == ["preparing", "failed"]
 
 
 def test_the_command_prints_the_sentence_and_no_traceback(make_run: MakeRun, train_command: list[str]) -> None:

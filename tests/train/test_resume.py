@@ -167,7 +167,10 @@ def test_resuming_a_finished_run_changes_nothing(whole: RunDir) -> None:
     ("change", "named"),
     [("train.learning_rate=0.5", "train.learning_rate"), ("lora.rank=8", "lora.rank"), ("train.seed=7", "train.seed")],
 )
-def test_settings_that_would_make_the_curve_lie_are_refused_at_resume(whole: RunDir, change: str, named: str) -> None:
+def test_settings_that_would_make_the_curve_lie_are_refused_at_resume_and_at_once(
+    whole: RunDir, monkeypatch: pytest.MonkeyPatch, change: str, named: str
+) -> None:
+    monkeypatch.setattr("engine.model.load.resolve_base", lambda *_: pytest.fail("a model was wanted"))
     with pytest.raises(UserError, match=named):
         train(whole, config.override(whole.settings(), [change]), resume=True)
 
@@ -178,7 +181,10 @@ def test_settings_that_change_no_number_may_change_and_are_named(whole: RunDir) 
     assert "changed at resume: train.save_steps: 2 -> 5" in notes
 
 
-def test_other_data_are_refused_at_resume(make_run: Callable[..., RunDir], tmp_path: Path, whole: RunDir) -> None:
+def test_other_data_are_refused_at_resume_before_they_are_encoded(
+    tmp_path: Path, whole: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.model.load.load_audio_encoder", lambda *_, **__: pytest.fail("a clip was encoded"))
     other = write_clips(tmp_path / "other", train=10, valid=3, seconds=2.5)
     with pytest.raises(UserError, match="training data changed"):
         train(whole, config.override(whole.settings(), [f'data.dir="{other}"']), resume=True)
