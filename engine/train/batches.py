@@ -47,9 +47,9 @@ def without_caption(count: int, train: config.Train, step: int) -> np.ndarray:
     return np.random.default_rng([train.seed, _TEXT, step]).random(count) < train.text_dropout
 
 
-def dropout_seed(seed: int, step: int, rank: int) -> int:
-    """Seed of the dropout masks of a step in one process."""
-    return int(np.random.default_rng([seed, _DROPOUT, step, rank]).integers(2**63))
+def dropout_seed(seed: int, step: int) -> int:
+    """Seed of the dropout masks of a step."""
+    return int(np.random.default_rng([seed, _DROPOUT, step]).integers(2**63))
 
 
 def collate(data: Dataset, examples: list[Example], null: np.ndarray | None = None, text_length: int = 0) -> Batch:

@@ -100,7 +100,7 @@ def optimizer_step(session: Session, clock: Clock) -> None:
     session.trainee.decoder.train()
     loss, session.micro = fitting_gradient(
         session.trainee, batch, session.micro, session.scaler, rank, world,
-        seed=dropout_seed(settings.seed, step, rank), note=session.journal.note,
+        seed=dropout_seed(settings.seed, step), note=session.journal.note,
     )  # fmt: skip
     parameters = [parameter for group in session.optimizer.param_groups for parameter in group["params"]]
     if world > 1:

@@ -102,7 +102,7 @@ def prepare_session(
     compiled = train.compile and device.type == "cuda"
     if train.compile and not compiled:
         journal.note("train.compile is left off: on a CPU compiling takes longer than it saves")
-    trainee = _trainee(base, settings, device, dtype, compiled)
+    trainee = _trainee(base, settings, device, dtype, compiled, journal.note)
     optimizer = torch.optim.AdamW(
         lora.trainable(trainee.decoder).values(),
         lr=train.learning_rate,
@@ -128,16 +128,30 @@ def prepare_session(
 
 
 def _trainee(
-    base: Path, settings: config.Settings, device: torch.device, dtype: torch.dtype, compiled: bool
+    base: Path,
+    settings: config.Settings,
+    device: torch.device,
+    dtype: torch.dtype,
+    compiled: bool,
+    note: Callable[[str], None],
 ) -> Trainee:
     decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
     adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
-    if compiled:
-        # The compiler fuses peft's own forward; ours would break its graph.
-        adapted.compile()
-    else:
+    trainee = Trainee(adapted, projection.requires_grad_(False), device, dtype)
+    if not compiled:
         speed_up(adapted, settings.lora.dropout)
-    return Trainee(adapted, projection.requires_grad_(False), device, dtype)
+        return trainee
+
+    def without_compiler(error: Exception) -> None:
+        reason = (str(getattr(error, "inner_exception", error)).splitlines() or [type(error).__name__])[0]
+        note(f"train.compile is left off: the compiler failed ({reason})")
+        adapted._compiled_call_impl = None
+        speed_up(adapted, settings.lora.dropout)
+
+    # The compiler fuses peft's own forward; ours would break its graph.
+    adapted.compile()
+    trainee.without_compiler = without_compiler
+    return trainee
 
 
 def _announce(session: Session, base: Path, resumed_from: str | None) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from engine.contract.errors import UserError
+from engine.model.fast_lora import begin_clips, clip_numbers
 from engine.model.forward import condition, logits
 from engine.model.loss import cross_entropy_sums, label_counts, loss_from_sums
 from engine.train.batches import Batch
@@ -26,6 +27,8 @@ class Trainee:
     device: torch.device
     dtype: torch.dtype
     """Of the forward pass: fp16 or bf16 by autocast on a GPU, fp32 on a CPU."""
+    without_compiler: Callable[[Exception], None] | None = None
+    """Of a compiled decoder: makes it do without, told why."""
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -34,21 +37,49 @@ class Trainee:
         """Cross-entropy sums per codebook (K,) of a batch, in fp32."""
         batch = batch.to(self.device)
         hidden, attended = condition(self.projection, batch.states, batch.mask)
-        with self.autocast():
-            predicted = logits(self.decoder, batch.inputs, hidden, attended)
+        try:
+            with self.autocast():
+                predicted = logits(self.decoder, batch.inputs, hidden, attended)
+        except RuntimeError as error:
+            if self.without_compiler is None or not _of_the_compiler(error):
+                raise
+            self.without_compiler(error)
+            self.without_compiler = None
+            return self.sums(batch)
         return cross_entropy_sums(predicted, batch.labels)
 
 
-def accumulate(trainee: Trainee, batch: Batch, micro: int, scaler: Any, rank: int = 0, world: int = 1) -> torch.Tensor:
+def _of_the_compiler(error: Exception) -> bool:
+    # Imported where a compiler is in use: it takes a second.
+    from torch._dynamo.exc import TorchDynamoException
+
+    return isinstance(error, TorchDynamoException)
+
+
+def accumulate(
+    trainee: Trainee,
+    batch: Batch,
+    micro: int,
+    scaler: Any,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    seed: int | None = None,
+) -> torch.Tensor:
     """Add the gradient of ``batch``'s loss to the parameters, ``micro`` clips at a time; returns this process's share.
 
-    The loss is normalised by the targets of the whole batch, so the gradient is the same for every ``micro``. In a
-    distributed run each process takes every ``world``-th clip, and the shares of loss and gradient add up.
+    The loss is normalised by the targets of the whole batch, and the adapters' dropout follows from ``seed`` (drawn
+    when None) and a clip's place in the batch, so the gradient is the same for every ``micro``. In a distributed run
+    each process takes every ``world``-th clip, and the shares of loss and gradient add up.
     """
+    if seed is None:
+        seed = int(torch.randint(2**63 - 1, ()))
+    clips = clip_numbers(len(batch.inputs), seed)[rank::world].to(trainee.device)
     counts = label_counts(batch.labels).to(trainee.device)
     mine = Batch(*(tensor[rank::world] for tensor in batch))
     total = torch.zeros((), device=trainee.device)
     for start in range(0, len(mine.inputs), micro):
+        begin_clips(trainee.decoder, seed, clips[start : start + micro])
         loss = loss_from_sums(trainee.sums(mine.part(start, start + micro)), counts)
         scaler.scale(loss).backward()
         total += loss.detach()
@@ -72,9 +103,10 @@ def fitting_gradient(
     UserError when a single clip does not fit.
     """
     while True:
-        torch.manual_seed(seed)
+        # For the decoder's own dropout, where it is set; the adapters' has its seed from the step alone.
+        torch.manual_seed(seed + rank)
         try:
-            return accumulate(trainee, batch, micro, scaler, rank, world), micro
+            return accumulate(trainee, batch, micro, scaler, rank, world, seed=seed), micro
         except torch.OutOfMemoryError:
             if micro == 1:
                 raise UserError(

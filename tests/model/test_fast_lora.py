@@ -63,6 +63,24 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
     assert not torch.equal(dropout(ones.clone()), dropped)
 
 
+def test_a_clips_mask_is_its_own_in_every_layer_and_step_and_the_same_in_any_company() -> None:
+    from engine.model.fast_lora import _SharedDropout, clip_numbers
+
+    dropout, clips = _SharedDropout(0.25), clip_numbers(4, seed=1)
+
+    def masks(seed: int, layer: int, of: torch.Tensor) -> torch.Tensor:
+        dropout.begin(seed, of)
+        return dropout(torch.ones(len(of), 1000, 50), layer) == 0
+
+    together = masks(1, 0, clips)
+    assert together.float().mean(dim=(1, 2)).tolist() == pytest.approx([0.25] * 4, abs=0.01)
+    assert torch.equal(torch.cat([masks(1, 0, clips[:1]), masks(1, 0, clips[1:])]), together)
+    others = [*together[1:], masks(1, 1, clips)[0], masks(2, 0, clips)[0]]
+    for other in others:
+        # Two masks that know nothing of each other agree to drop 1 element in 16.
+        assert (together[0] & other).float().mean().item() == pytest.approx(1 / 16, abs=0.01)
+
+
 def test_a_layers_average_over_masks_is_its_output_without_dropout(tiny_model: Path) -> None:
     model = adapted(tiny_model, 0.2, fast=True)
     layer = model.base_model.model.model.decoder.layers[0].fc1

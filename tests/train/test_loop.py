@@ -18,7 +18,7 @@ from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from engine.model import lora
-from engine.train import checkpoint, loop
+from engine.train import checkpoint, loop, setup
 from engine.train.loop import train
 from engine.train.step import Trainee
 from tests.train.conftest import write_clips
@@ -95,7 +95,7 @@ def test_a_second_run_on_the_same_data_encodes_nothing(make_run: MakeRun, monkey
 
 
 def test_the_micro_batch_changes_the_weights_by_rounding_only(make_run: MakeRun) -> None:
-    runs = [make_run(f"micro{n}", train__micro_batch=n, lora__dropout=0.0) for n in (1, 4)]
+    runs = [make_run(f"micro{n}", train__micro_batch=n) for n in (1, 4)]
     for run in runs:
         train(run, run.settings())
     losses = [[event["loss"] for event in told(run, "train")] for run in runs]
@@ -275,7 +275,7 @@ def test_a_stereo_base_model_is_trained_on_both_channels(make_run: MakeRun, tmp_
 
 def test_two_processes_draw_the_curve_of_one(make_run: MakeRun, train_command: list[str], tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("drums\nbass\npiano\n")
-    same: dict[str, object] = {"train__epochs": 2, "lora__dropout": 0.0, "evaluate__duration": 1.0}
+    same: dict[str, object] = {"train__epochs": 2, "evaluate__duration": 1.0}
     same["evaluate__prompts_file"] = str(tmp_path / "prompts.txt")
     one, two = make_run("one", **same), make_run("two", **same)
     train(one, one.settings())
@@ -297,6 +297,29 @@ def test_compiling_is_left_to_gpus(make_run: MakeRun) -> None:
     run = make_run(train__compile=True)
     assert train(run, run.settings()) == "done"
     assert "train.compile is left off" in told(run, "note")[0]["text"]
+
+
+def test_a_compiler_that_fails_costs_one_note_and_nothing_else(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_triton(*_: object) -> None:
+        raise ImportError("no triton here")
+
+    def compile(self: torch.nn.Module) -> None:
+        self._compiled_call_impl = torch.compile(self._call_impl, backend=no_triton)
+
+    trainee = setup._trainee
+    monkeypatch.setattr(setup, "_trainee", lambda *given: trainee(*given[:4], True, given[5]))
+    monkeypatch.setattr(torch.nn.Module, "compile", compile)
+    plain, run = make_run("plain"), make_run("compiled")
+    assert train(run, run.settings()) == "done"
+    monkeypatch.undo()
+    train(plain, plain.settings())
+    assert [event["text"] for event in told(run, "note")] == [
+        "train.compile is left off: the compiler failed (no triton here)"
+    ]
+    losses = [[event["loss"] for event in told(one, "train")] for one in (plain, run)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
 
 
 def test_settings_of_other_parts_do_not_matter_at_resume(make_run: MakeRun) -> None:

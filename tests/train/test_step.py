@@ -53,12 +53,15 @@ def gradient(student: Trainee) -> torch.Tensor:
 NULL = np.array([False, True, False, False, False, False, True, False])
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize("micro", [1, 2, 3, 4])
-def test_the_gradient_is_the_same_for_every_micro_batch(tiny_model: Path, data: Dataset, micro: int) -> None:
+def test_the_gradient_is_the_same_for_every_micro_batch(
+    tiny_model: Path, data: Dataset, micro: int, dropout: float
+) -> None:
     batch = collate(data, data.train, NULL)
-    whole, parts = trainee(tiny_model), trainee(tiny_model)
-    loss = accumulate(whole, batch, 8, OFF)
-    loss_of_parts = accumulate(parts, batch, micro, OFF)
+    whole, parts = trainee(tiny_model, dropout), trainee(tiny_model, dropout)
+    loss = accumulate(whole, batch, 8, OFF, seed=5)
+    loss_of_parts = accumulate(parts, batch, micro, OFF, seed=5)
     assert loss_of_parts.item() == pytest.approx(loss.item(), abs=1e-6)
     assert torch.allclose(gradient(parts), gradient(whole), atol=1e-6, rtol=0)
     assert gradient(whole).abs().max() > 1e-3
@@ -66,9 +69,9 @@ def test_the_gradient_is_the_same_for_every_micro_batch(tiny_model: Path, data: 
 
 def test_shares_of_two_processes_add_up(tiny_model: Path, data: Dataset) -> None:
     batch = collate(data, data.train, NULL)
-    whole, shared = trainee(tiny_model), trainee(tiny_model)
-    loss = accumulate(whole, batch, 8, OFF)
-    shares = [accumulate(shared, batch, 2, OFF, rank, 2) for rank in range(2)]
+    whole, shared = trainee(tiny_model, 0.2), trainee(tiny_model, 0.2)
+    loss = accumulate(whole, batch, 8, OFF, seed=5)
+    shares = [accumulate(shared, batch, 2, OFF, rank, 2, seed=5) for rank in range(2)]
     assert sum(shares).item() == pytest.approx(loss.item(), abs=1e-6)
     assert torch.allclose(gradient(shared), gradient(whole), atol=1e-6, rtol=0)
 
@@ -87,8 +90,8 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_gradient(
     tiny_model: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = collate(data, data.train, NULL)
-    whole, short = trainee(tiny_model), trainee(tiny_model)
-    accumulate(whole, batch, 8, OFF)
+    whole, short = trainee(tiny_model, 0.2), trainee(tiny_model, 0.2)
+    accumulate(whole, batch, 8, OFF, seed=0)
     sums = Trainee.sums
 
     def with_room_for_two(self: Trainee, part: object) -> torch.Tensor:
@@ -177,8 +180,8 @@ def test_every_epoch_takes_every_clip_once_in_an_order_of_its_own() -> None:
     assert indices(20, course, 1, 1) != indices(20, course, 0, 1)
 
 
-def test_processes_draw_dropout_of_their_own() -> None:
-    assert len({dropout_seed(0, number, rank) for number in range(50) for rank in range(2)}) == 100
+def test_steps_draw_dropout_of_their_own() -> None:
+    assert len({dropout_seed(seed, number) for seed in range(2) for number in range(50)}) == 100
 
 
 def test_a_gradient_that_is_not_finite_changes_no_weight() -> None:
