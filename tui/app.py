@@ -312,12 +312,16 @@ class PanelApp(App[None]):
     # -- actions
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key) and not event.is_forwarded and event.character:
-            twin = keys.ascii_twin(event.character)
-            if twin != event.character and not terminal.writes_text(self.focused):
+        if isinstance(event, events.Key) and not event.is_forwarded and not terminal.writes_text(self.focused):
+            twin = keys.ascii_twin(event.character or "")
+            if twin != (event.character or ""):
                 from textual.keys import _character_to_key
 
                 event = events.Key(_character_to_key(twin), twin)
+            # Not by way of the screen's queue: keys that come together (a slow line bundles them) would all be
+            # sent to the place that was open before the first of them did anything.
+            if not self.screen.is_modal and await self._check_bindings(event.key):
+                return
         await super().on_event(event)
 
     def action_go(self, mode: str) -> None:

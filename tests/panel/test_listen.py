@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from engine.contract import liveness
 from engine.contract.config import Review
@@ -15,6 +16,9 @@ from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
 from tests.review.clips import make_evaluation, make_foreign_evaluation, make_run
 from tui.review.session import Session
+from tui.screens.dialogs import Menu
+from tui.screens.listen import ListenScreen
+from tui.screens.place import RunsChanged
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ async def test_t_and_a_letter_tags_the_clip_and_again_takes_it_off(runs: Path) -
     app = panel(runs)
     async with listening(app) as pilot:
         await pilot.press("t")
-        assert "press the tag's letter" in text(app)
+        await until(pilot, lambda: "press the tag's letter" in text(app))
         await pilot.press("n")
         await pilot.press("t", "g")
         assert stored(runs)["ratings"]["training"]["A"]["tags"] == ["noise", "generic"]
@@ -91,6 +95,35 @@ async def test_a_note_is_kept_at_every_key_and_capitals_are_text_in_it(runs: Pat
         assert stored(runs)["ratings"]["training"]["A"]["score"] is None
         await pilot.press("u")
         assert stored(runs)["ratings"]["training"]["A"]["note"] == ""
+
+
+async def test_keys_that_come_all_at_once_do_what_they_would_one_by_one(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        for key in ("4", "t", "n", "2", "t", "g", "i", *"so 3", "enter", "5"):
+            app.simulate_key(key)
+        await until(pilot, lambda: screen_of(app).session.done == 3)
+        ratings = stored(runs)["ratings"]["1"]
+        assert [ratings[letter]["score"] for letter in "ABC"] == [4, 2, 5]
+        assert [ratings[letter]["tags"] for letter in "ABC"] == [[], ["noise"], ["generic"]]
+        assert ratings["C"]["note"] == "so 3"
+
+
+async def test_a_key_pressed_twice_closes_a_dialog_once(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", same_weights=("best", "final"))
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "have the same weights" in text(app))
+        for key in ("3", "3", "enter"):
+            app.simulate_key(key)
+        await until(pilot, lambda: screen_of(app).session)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        for key in ("x", "enter", "enter"):
+            app.simulate_key(key)
+        await until(pilot, lambda: isinstance(app.screen, Menu))  # another listener is asked again
+        assert app.screen_stack[0] is screen_of(app)
+        assert stored(tmp_path / "runs")["equal"] == "three"
 
 
 async def test_escape_takes_a_note_back_and_stays_in_listen(runs: Path) -> None:
@@ -175,6 +208,17 @@ async def test_equal_weights_are_said_before_the_session_and_chosen(tmp_path: Pa
         await until(pilot, lambda: screen_of(app).session)
         assert stored(tmp_path / "runs")["equal"] == "two"
         assert [len(trial.order) for trial in screen_of(app).session.trials] == [2] * 8
+
+
+async def test_the_question_about_equal_weights_is_asked_once_however_often_the_runs_are_read(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", same_weights=("best", "final"))
+    app = panel(tmp_path / "runs")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "have the same weights" in text(app))
+        for _ in range(3):
+            app.tell(RunsChanged())
+            await pilot.pause()
+        assert [type(screen) for screen in app.screen_stack] == [ListenScreen, Menu]
 
 
 async def test_clips_that_are_one_are_not_drawn_before_they_are_judged(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -15,6 +16,15 @@ from textual.widgets import Input
 from tui.widgets.lines import Lines
 from tui.widgets.table import Column, Row, Table
 
+T = TypeVar("T")
+
+
+class Dialog(ModalScreen[T]):
+    """A screen above a place that closes once: a second key in its queue must not close what is below as well."""
+
+    def dismiss(self, result: T | None = None) -> AwaitComplete:
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
 
 class Choice(NamedTuple):
     key: str
@@ -22,7 +32,7 @@ class Choice(NamedTuple):
     meaning: str
 
 
-class Menu(ModalScreen[str | None]):
+class Menu(Dialog[str | None]):
     """Choices, each with a key of its own; returns the key that was taken, None for none."""
 
     place = "menu"
@@ -62,7 +72,7 @@ class Menu(ModalScreen[str | None]):
         self.dismiss(event.key)
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Dialog[str | None]):
     """One line to type; returns it, None when it was left."""
 
     place = "ask"

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
@@ -17,10 +16,11 @@ from tui import keys
 from tui.review import notes
 from tui.review.results import load_results
 from tui.screens.background import Background
+from tui.screens.dialogs import Dialog
 from tui.widgets.lines import Lines
 
 
-class ExportScreen(ModalScreen[None], Background):
+class ExportScreen(Dialog[None], Background):
     """Writes the notes of a run, or of a folder of clips."""
 
     place = "export"

@@ -32,6 +32,8 @@ class ListenScreen(ListenPlaying):
         super().__init__()
         self._set = 0
         self._listener = ""
+        self._asking = False
+        """The question about equal weights is open."""
 
     def on_mount(self) -> None:
         self.query_one(Table).can_focus = False
@@ -62,6 +64,8 @@ class ListenScreen(ListenPlaying):
         path = self.panel.shown_path or next((s.path for s in self.panel.summaries if s.clips), None)
         # Clips may come while the place is shown; what was refused once is not asked again every two seconds.
         fresh = self.session is None and not self.problem and path is not None and bool(evaluation_folders(path))
+        if self._asking:
+            return
         if path is not None and (path != self.shown or fresh):
             self._set = 0 if path != self.shown else self._set
             self.shown = path
@@ -121,12 +125,14 @@ class ListenScreen(ListenPlaying):
         said = f"{', and '.join(' and '.join(group) for group in groups)} have the same weights"
 
         def chosen(key: str | None) -> None:
+            self._asking = False
             if key is None:
                 self.problem = f"{said}: nothing is judged before it is chosen how to hear them; w asks again."
                 self.write_page()
             elif self.attempt(lambda: session.choose_equal("two" if key == "2" else "three")):
                 self._begin(session)
 
+        self._asking = True
         self.app.push_screen(Menu(said, choices), chosen)
 
     # -- judging
@@ -226,7 +232,12 @@ class ListenScreen(ListenPlaying):
     def _note_closed(self, message: NoteInput.Closed) -> None:
         if self.session is not None and message.undo:
             self.attempt(self.session.undo)
+        self.query_one(NoteInput).put_away()
         self.write_page()
+
+    @on(NoteInput.Passed)
+    def _note_passed(self, message: NoteInput.Passed) -> None:
+        self.app.simulate_key(message.key)
 
     def action_undo(self) -> None:
         session = self.session

@@ -9,10 +9,10 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 
 from tui import keys
 from tui.audio.player import Player, PlayerMessage, PlayerStatus
+from tui.screens.dialogs import Dialog
 from tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def route(status: PlayerStatus) -> str:
     return f"{status.label} ✔" if status.proven else status.label
 
 
-class SoundScreen(ModalScreen[None]):
+class SoundScreen(Dialog[None]):
     """Which way the sound takes, whether it arrived, and what to do on the laptop."""
 
     place = "sound"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from textual import events
-from textual.screen import ModalScreen
+
+from tui.screens.dialogs import Dialog
 
 
-class TagScreen(ModalScreen[str | None]):
+class TagScreen(Dialog[str | None]):
     """Takes the next key and ends with the tag it stands for, or None. The screen below stays in sight."""
 
     place = "listen"
@@ -18,6 +19,9 @@ class TagScreen(ModalScreen[str | None]):
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
+        if not self.is_active:  # it came close behind the letter and belongs to the place below
+            self.app.simulate_key(event.key)
+            return
         tag = self._letters.get((event.character or "").lower())
         if tag is None and event.key not in ("escape", "t", "enter", "space"):
             self.notify(f"No tag has the letter {event.character or event.key}.")

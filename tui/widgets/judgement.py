@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual import events
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
@@ -142,10 +141,6 @@ def _result_lines(session: Session, width: int) -> list[Content]:
 class NoteInput(Input):
     """The note of one clip, kept at every key; enter closes it, esc takes it back."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "close(False)", show=False),
-        Binding("escape", "close(True)", show=False),
-    ]
     DEFAULT_CSS = """
     NoteInput { border: none; height: 1; padding: 0; background: $panel; }
     NoteInput:focus { border: none; height: 1; }
@@ -161,14 +156,22 @@ class NoteInput(Input):
             self.going_on = going_on
 
     class Closed(Message):
-        """Writing is over; ``undo`` when what was written is not wanted."""
+        """Writing is over; ``undo`` when what was written is not wanted. Who hears it calls ``put_away``."""
 
         def __init__(self, undo: bool) -> None:
             super().__init__()
             self.undo = undo
 
+    class Passed(Message):
+        """A key that came close behind the one that closed the note, and belongs to the place."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes, placeholder="what you heard, and where · enter keeps it, esc does not")
+        self._open = False
         self._written = False
         self._first = ""
 
@@ -176,16 +179,26 @@ class NoteInput(Input):
         """Show the field with the note so far."""
         self._written, self._first = False, text
         self.value = text
+        self._open = True
         self.remove_class("-hidden")
-        self.focus()
+        self.screen.set_focus(self)  # at once: the next key is text already
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
-        if not self.has_class("-hidden") and (self._written or event.value != self._first):
-            self.post_message(self.Written(event.value, self._written))
+    def watch_value(self, value: str) -> None:
+        if self._open and (self._written or value != self._first):
+            self.post_message(self.Written(value, self._written))
             self._written = True
 
-    def action_close(self, undo: bool) -> None:
+    def on_key(self, event: events.Key) -> None:
+        if self._open and event.key not in ("enter", "escape"):
+            return
+        event.stop()
+        event.prevent_default()
+        if self._open:
+            self._open = False
+            self.post_message(self.Closed(event.key == "escape" and self._written))
+        else:
+            self.post_message(self.Passed(event.key))
+
+    def put_away(self) -> None:
         self.add_class("-hidden")
         self.screen.set_focus(None)
-        self.post_message(self.Closed(undo and self._written))
