@@ -26,6 +26,7 @@ from engine.generate import clap, measures, set_measures
 from engine.generate.decode import Decoder
 from engine.generate.decode import Stopped as DecodingStopped
 from engine.generate.models import DEFAULT, Model, find
+from engine.generate.peers import Peers, gathered
 from engine.generate.results import BaseClips, Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
 from engine.model import load
@@ -52,21 +53,27 @@ def evaluate(
 
     Under ``accelerate launch`` the processes share the prompts; all of them must see the run's folder.
     """
-    from accelerate import PartialState
-
-    processes = PartialState(cpu=not torch.cuda.is_available())
+    processes = gathered(cpu=not torch.cuda.is_available())
     if repeats is not None:
         settings = config.override(settings, [f"evaluate.repeats={repeats}"])
-    with liveness.hold(run) if processes.is_main_process else nullcontext(), requests:
+    held = liveness.hold(run) if processes.is_main_process else nullcontext()
+    with held, requests, Peers(processes) as peers:
         journal = Journal(run.events, silent=not processes.is_main_process)
         before = end_state(journal.history)
         try:
             journal.state("evaluating")
             wanted = prompts_file.read(prompts or settings.evaluate.prompts_file)
-            session = _prepare(run, settings, wanted, set_name, models or DEFAULT, journal, processes)
+            session = _prepare(run, settings, wanted, set_name, models or DEFAULT, journal, processes, peers)
             with session.clip_log, Sampler(journal, enabled=processes.is_main_process):
-                _make_all(session)
-                _gather(session, processes)
+                try:
+                    _make_all(session)
+                except (Stopped, DecodingStopped):
+                    _gather(session, peers)
+                    raise
+                _gather(session, peers)
+                requests.stop_now()
+                if processes.is_main_process:
+                    _measure_sets(session)
             journal.state(**before)
         except (Stopped, DecodingStopped):
             journal.state("stopped", signal=requests.stop)
@@ -113,26 +120,29 @@ class Session:
 
 def _prepare(
     run: RunDir, settings: config.Settings, prompts: list[prompts_file.Prompt], set_name: str | None,
-    names: Sequence[str], journal: Journal, processes: Any,
+    names: Sequence[str], journal: Journal, processes: Any, peers: Peers,
 ) -> Session:  # fmt: skip
     """Read everything that can be wrong before anything is made."""
     folder = run.evaluation(set_name)
     all_tasks = tasks(prompts, settings.evaluate.repeats)
     root = cache_dir(settings.data.cache_dir)
     digests = Digests(root)
-    with processes.main_process_first():
-        found = find(run, load.resolve_base(settings.model.base), names, digests)
-        digests.save()
+    if not processes.is_main_process:
+        peers.meet("the first has read the models")
+    found = find(run, load.resolve_base(settings.model.base), names, digests)
+    digests.save()
+    if processes.is_main_process:
+        peers.meet("the first has read the models")
     equals: dict[str, list[Model]] = {}
     for model in found:
         equals.setdefault(model.weights, []).append(model)
     how = arithmetic(settings, processes.device)
     recipes = {task: recipe(task, settings.evaluate, how) for task in all_tasks}
     results = Results(folder, recipes, processes.process_index)
-    processes.wait_for_everyone()
+    peers.meet("results are read")
     if processes.is_main_process:
         results.gather()  # what processes of an interrupted evaluation left behind
-    processes.wait_for_everyone()
+    peers.meet("results are gathered")
     for group in equals.values():
         if len(group) > 1:
             same = [model.name for model in group]
@@ -186,11 +196,11 @@ def _make_all(session: Session) -> None:
             if model.adapter is None:
                 session.shared.keep(session.recipes[task], model.weights, session.folder, file, measured)
             _name(session, task, model, file, measured)
-            session.results.save(session.mine)
 
         studio.make(
-            decoder, waiting, keep, note=session.journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop)
-        )
+            decoder, waiting, keep, lambda: session.results.save(session.mine),
+            note=session.journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),
+        )  # fmt: skip
 
 
 def _missing(session: Session, model: Model) -> list[Task]:
@@ -223,12 +233,19 @@ def _name(session: Session, task: Task, model: Model, file: str, measured: dict[
             )
 
 
-def _gather(session: Session, processes: Any) -> None:
-    """The first process puts together what all have made, and measures the sets as wholes."""
-    processes.wait_for_everyone()
-    if not processes.is_main_process:
+def _gather(session: Session, peers: Peers) -> None:
+    """The first process puts together what all have made, all of it or as far as they came."""
+    if peers.rank:
+        peers.arrive("clips are made")
         return
-    session.results.gather()
+    try:
+        peers.meet("clips are made")
+    finally:
+        session.results.gather()
+
+
+def _measure_sets(session: Session) -> None:
+    """Measures of each model's clips as a whole."""
     own = load.resolve_base(session.settings.model.base)
     groups = {model: group for model, group in session.equals.items() if model.base == own}
     clips = {model: [f"{model.folder}/{task.stem}.wav" for task in session.tasks] for model in groups}

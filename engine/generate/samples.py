@@ -62,7 +62,6 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
         file = f"{model.folder}/{task.stem}.wav"
         save_clip(folder, file, audio, studio.rate, codes)
         results.add(task, model, file, measures.of_clip(audio, studio.rate))
-        results.save(wanted)
         path = (folder / file).relative_to(run.path)
         journal.write("clip", model=model.name, prompt=task.prompt.text, file=str(path), prompt_set=SET_NAME)
 
@@ -72,4 +71,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
         journal.progress("evaluating", done, total, "steps")
 
     decoder = Decoder(trainee.decoder, trainee.projection, studio.dtype)
-    studio.make(decoder, missing, keep, note=journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop))
+    studio.make(
+        decoder, missing, keep, lambda: results.save(wanted),
+        note=journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),
+    )  # fmt: skip

@@ -72,12 +72,13 @@ class Studio:
         decoder: Decoder,
         tasks: Sequence[Task],
         keep: Keep,
+        save: Callable[[], None],
         *,
         note: Callable[[str], None],
         on_step: Callable[[int], None],
         should_stop: Callable[[], bool],
     ) -> None:
-        """Make and keep the clips of one model, batch by batch.
+        """Make the clips of one model, batch by batch: ``keep`` each, then ``save`` what is known of all.
 
         ``on_step`` is called with steps gone, counted for each clip. Running out of memory halves the
         batch, for all that follows. Raises ``decode.Stopped`` when told to stop between two steps, and UserError when
@@ -95,8 +96,11 @@ class Studio:
                     decoder.release()
                     note(f"memory ran out: going on with {self.batch} prompts at once; details of clips may change")
                     continue
-                for task, its_audio, its_codes in zip(here, audio, codes, strict=True):
-                    keep(task, its_audio, its_codes)
+                try:
+                    for task, its_audio, its_codes in zip(here, audio, codes, strict=True):
+                        keep(task, its_audio, its_codes)
+                finally:
+                    save()  # once a batch: with 500 prompts the file has megabytes
                 waiting = waiting[len(here) :]
         finally:
             decoder.release()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -335,37 +333,6 @@ def test_long_and_short_prompts_do_not_touch_each_other(make_run):
     one, two = clips(mixed.evaluation()), clips(short.evaluation())
     assert one["best_model/01-slow-piano-rain.wav"] == two["best_model/01-slow-piano-rain.wav"]
     assert one["best_model/03-techno-130-bpm-dark.wav"] == two["best_model/02-techno-130-bpm-dark.wav"]
-
-
-@pytest.mark.slow
-def test_two_processes_make_the_clips_of_one(make_run, tmp_path):
-    prompts = [f"prompt number {n}, style {n % 7}" for n in range(11)]
-    alone, shared = make_run(prompts=prompts), make_run("r2", prompts=prompts)
-    evaluate(alone, alone.settings())
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "other cache")}
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    done = subprocess.run(
-        [*launch, "--module", "engine", "evaluate", str(shared.path)],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert clips(shared.evaluation()) == clips(alone.evaluation())
-
-    def told(run):
-        return [{**line, "measures": None} for line in lines_of(run.evaluation())]
-
-    assert told(shared) == told(alone)
-    assert not list(shared.evaluation().glob(".comparison*"))
-    assert sum(event["event"] == "clip" for event in events.read(shared.events)) == 33
 
 
 def test_the_set_is_measured_against_the_training_set(make_run, tmp_path, tiny_model, monkeypatch):

@@ -279,7 +279,8 @@ def test_two_processes_draw_the_curve_of_one(make_run: MakeRun, train_command: l
     same["evaluate__prompts_file"] = str(tmp_path / "prompts.txt")
     one, two = make_run("one", **same), make_run("two", **same)
     train(one, one.settings())
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    # --multi_gpu makes accelerate start two processes, with or without a GPU; with --cpu it starts one.
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command = [train_command[0], *launch, *train_command[1:], str(two.path), "--evaluate"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
