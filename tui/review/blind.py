@@ -6,24 +6,53 @@ and an evaluation's paths hold the model's name. So the clips are handed on unde
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
 from pathlib import Path
 
+PREFIX = "mgl-clips-"
+
 
 class BlindNames:
-    """A private folder of links, removed with ``close``."""
+    """A private folder of links, removed with ``close``; those that killed panels left behind go before it is made."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mgl-clips-")
+        _sweep()
+        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX)
+        # Held for as long as this process lives, however it ends: by this the next panel sees whether it does.
+        self._held = os.open(self._folder.name, os.O_RDONLY)
+        fcntl.flock(self._held, fcntl.LOCK_SH)
 
     def link(self, trial_id: str, letter: str, clip: Path) -> Path:
         """A path that plays ``clip``, such as /tmp/mgl-clips-x/3-B.wav."""
         path = Path(self._folder.name) / f"{trial_id}-{letter}{clip.suffix}"
         target = clip.resolve()
         if not path.is_symlink() or path.readlink() != target:
+            path.parent.mkdir(mode=0o700, exist_ok=True)  # whoever cleans /tmp may have taken it
             path.unlink(missing_ok=True)
             path.symlink_to(target)
         return path
 
     def close(self) -> None:
         self._folder.cleanup()
+        os.close(self._held)
+
+
+def _sweep() -> None:
+    """Remove folders of this user that no living process holds."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            if path.is_symlink() or path.stat().st_uid != os.getuid():
+                continue
+            held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        except BlockingIOError:
+            pass  # a panel that lives
+        finally:
+            os.close(held)
