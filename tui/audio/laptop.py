@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.audio.pulse import cache_folder, default_socket
+from tui.audio.pulse import SSHD, cache_folder, default_socket
 
-SSH_PARENTS = ("sshd", "sshd-session", "mosh-server", "dropbear")
+SSH_PARENTS = (*SSHD, "mosh-server", "dropbear")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from pathlib import Path
 
 PROBE_SECONDS = 1.5
 TUNNEL_PORT = 24713
+SSHD = ("sshd", "sshd-session")
 FORWARD_REFUSED = "nothing answers at {server}: the ssh forward is not there"
 
 
@@ -107,7 +109,8 @@ def probe(address: str, seconds: float = PROBE_SECONDS) -> PulseServer:
         host=fields.get("Host Name", ""),
         sink=fields.get("Default Sink", ""),
         rate=int(rate[1]) if rate else 48_000,
-        own_host=fields.get("Host Name", "") == socket.gethostname(),
+        # Two machines may share a name ("ubuntu", "localhost"); a socket that sshd listens on leads to the laptop.
+        own_host=fields.get("Host Name", "") == socket.gethostname() and _listener(address) not in SSHD,
     )
     if server.sink in ("auto_null", ""):
         return replace(
@@ -119,6 +122,21 @@ def probe(address: str, seconds: float = PROBE_SECONDS) -> PulseServer:
     except subprocess.TimeoutExpired:
         return server
     return replace(server, muted="yes" in mute, volume=int(volume[1]) if volume else None)
+
+
+def _listener(address: str) -> str:
+    """Name of the process that listens on a Unix socket; "" for another kind of address, or when it cannot be told."""
+    path = address.rpartition("}")[2].removeprefix("unix:")
+    if not path.startswith("/"):
+        return ""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(PROBE_SECONDS)
+        try:
+            line.connect(path)
+            pid = int.from_bytes(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
+            return Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            return ""
 
 
 def probe_all(environment: Mapping[str, str]) -> list[PulseServer]:
