@@ -45,7 +45,7 @@ def hold(run: RunDir) -> Iterator[None]:
         return
     fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _locked(fd):
+        if not take_lock(fd):
             raise UserError(
                 f"The run {run.name} is held by a living engine (pid {holder(run).get('pid', 'unknown')}); "
                 f"wait for it, or `mgl-tui stop {run.name}`."
@@ -60,9 +60,10 @@ def hold(run: RunDir) -> Iterator[None]:
         os.close(fd)
 
 
-def _locked(fd: int) -> bool:
-    # Whoever asks is_held has the lock for an instant: that is not an engine.
-    for _ in range(10):
+def take_lock(fd: int) -> bool:
+    """Take the lock of an open file for as long as it stays open; False when another process keeps it."""
+    # Whoever only asks whether it is held has it for an instant: that is no reason to give up.
+    for _ in range(20):
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True

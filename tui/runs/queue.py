@@ -12,9 +12,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from engine.contract import liveness
 from engine.contract.errors import UserError
@@ -97,7 +96,7 @@ def waits_for(runs_dir: Path) -> str:
 def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
     """Start the waiting runs one after another until none is left. Only one process does so at a time."""
     with open(runs_dir / _RUNNER, "ab") as file:
-        if not _alone(file):
+        if not liveness.take_lock(file.fileno()):
             return
         while waiting := entries(runs_dir):
             if launch.alive() or waits_for(runs_dir):
@@ -110,16 +109,6 @@ def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
         # The last engine is waited for, so that its parent sees it off.
         while launch.alive():
             time.sleep(look_every)
-
-
-def _alone(file: IO[bytes]) -> bool:
-    # Somebody who looks whether the queue runs holds the lock for a moment: that is no reason to give up.
-    for _ in range(20):
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def _start(run: RunDir) -> None:
