@@ -19,6 +19,7 @@ from tui.review.session import Session
 from tui.screens.dialogs import Menu
 from tui.screens.listen import ListenScreen
 from tui.screens.place import RunsChanged
+from tui.widgets.clips import Clips
 
 
 @pytest.fixture
@@ -176,6 +177,18 @@ async def test_nothing_is_drawn_of_a_clip_before_it_was_played(runs: Path) -> No
         await until(pilot, lambda: set(screen_of(app).mels) == {"B"})
 
 
+async def test_a_clip_that_no_open_page_could_play_is_neither_drawn_nor_called_heard(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false", "audio.output=browser", "audio.browser_port=0")
+    async with listening(app) as pilot:
+        await until(pilot, lambda: app.player.status.output == "browser")
+        await pilot.press("space")
+        await until(pilot, lambda: "No page is open" in told(app))
+        await until(pilot, lambda: all(worker.is_finished for worker in app.workers if worker.group == "pictures"))
+        await pilot.pause()
+        assert screen_of(app).peaks == {}
+        assert not any(look.heard for look in app.screen.query_one(Clips).looks)
+
+
 async def test_a_session_goes_on_where_it_was_left(runs: Path) -> None:
     first = panel(runs)
     async with listening(first) as pilot:
@@ -229,7 +242,9 @@ async def test_clips_that_are_one_are_not_drawn_before_they_are_judged(tmp_path:
         await pilot.press("3")
         await until(pilot, lambda: screen_of(app).playback and screen_of(app).playback.levels)
         await pilot.press("a", "b", "c")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: len(screen_of(app).playback.started) == 3)
+        await until(pilot, lambda: all(worker.is_finished for worker in app.workers if worker.group == "pictures"))
+        await pilot.pause()
         assert screen_of(app).peaks == {}
 
 
@@ -264,6 +279,8 @@ async def test_a_folder_of_another_script_opens_with_its_gaps(tmp_path: Path) ->
     async with listening(app) as pilot:
         assert screen_of(app).session.total == 8
         assert "missing: 1 clip file of this prompt" in text(app)
+        assert "1 clip file is missing" in told(app)
+        assert not [model for model in ("base", "best", "final") if model in told(app)]
         await pilot.press("4", "3")
         assert stored(tmp_path / "runs", "old")["ratings"]["1"]["B"]["score"] == 3
 

@@ -26,7 +26,8 @@ async def test_a_key_in_the_browsers_page_counts_like_one_here(tmp_path: Path) -
         await until(pilot, lambda: stored(tmp_path / "runs")["ratings"]["1"]["A"]["tags"] == ["generic"])
         app._heard_from_player(PlayerMessage("key", data={"key": "q"}))
         app._heard_from_player(PlayerMessage("key", data={"key": "R"}))
-        await pilot.pause(0.2)
+        app._heard_from_player(PlayerMessage("key", data={"key": "5"}))  # comes after them
+        await until(pilot, lambda: stored(tmp_path / "runs")["ratings"]["1"]["A"]["score"] == 5)
         assert app.is_running
         assert app.current_mode == "listen"
 

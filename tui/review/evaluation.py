@@ -82,7 +82,15 @@ class Evaluation:
     """Groups of models with one and the same weights: as the engine recorded, or because all clips are equal."""
     same_seed: bool
     """Whether the models of an item were sampled with the same noise, as far as the file says."""
-    problems: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Lines of the results file that could not be read."""
+    missing_files: tuple[str, ...] = ()
+    """Prompt, model and name of files that are named and not there: not for a blind listener's eyes."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that is wrong with the folder."""
+        return self.left_out + self.missing_files
 
     @property
     def whole(self) -> bool:
@@ -124,21 +132,21 @@ def find_folder(path: Path, set_name: str | None = None) -> Path:
 def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
     """Read the evaluation folder meant by ``path``; UserError when there is none or nothing in it can be read."""
     folder = find_folder(path, set_name)
-    entries, problems = _read_lines(folder / RESULTS)
+    entries, left_out = _read_lines(folder / RESULTS)
     if not entries:
-        said = f" ({problems[0]})" if problems else ""
+        said = f" ({left_out[0]})" if left_out else ""
         raise UserError(f"{folder / RESULTS}: holds no prompt{said}; make the clips again with `mgl-tui evaluate`.")
     items: list[Item] = []
     for number, entry in enumerate(entries, 1):
         items.append(_item(folder, entry, number, taken={item.key for item in items}))
     named = _in_order(model for item in items for model in item.clips)
     models = tuple(m for m in named if any(item.clips[m].path for item in items if m in item.clips))
-    for item in items:
-        problems += [
-            f"prompt {items.index(item) + 1}, {model}: {clip.missing}"
-            for model, clip in item.clips.items()
-            if clip.missing and model in models
-        ]
+    missing = [
+        f"prompt {number}, {model}: {clip.missing}"
+        for number, item in enumerate(items, 1)
+        for model, clip in item.clips.items()
+        if clip.missing and model in models
+    ]
     return Evaluation(
         folder=folder,
         items=tuple(items),
@@ -146,7 +154,8 @@ def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
         missing_models=tuple(m for m in named if m not in models),
         same_weights=_same_weights(entries, items),
         same_seed=all(isinstance(entry.get("seed"), int) for entry in entries),
-        problems=tuple(problems),
+        left_out=tuple(left_out),
+        missing_files=tuple(missing),
     )
 
 

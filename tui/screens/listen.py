@@ -105,8 +105,12 @@ class ListenScreen(ListenPlaying):
             self.write_page()
             return
         self.session, self.playback = session, Playback(self.panel.player, session)
-        for problem in session.evaluation.problems[:3]:
+        for problem in session.evaluation.left_out[:3]:
             self.notify(problem, severity="warning")
+        if missing := len(session.evaluation.missing_files):
+            # Which models they are of would tell who is behind the letters that are left.
+            files = "1 clip file is" if missing == 1 else f"{missing} clip files are"
+            self.notify(f"{files} missing; the rest can be judged, and the notes name what lacks.", severity="warning")
         self.show_trial()
 
     def reopen(self) -> None:

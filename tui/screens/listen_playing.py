@@ -83,6 +83,8 @@ class ListenPlaying(ListenPage):
             self._key_from_the_page(str(news.data.get("key", "")))
         elif news.kind == "error" and self.is_current and playback.player.status.output != "none":
             self.notify(news.text, severity="warning", timeout=8)
+        if playback.notice():
+            self.draw_pictures()
         if playback.player.status.playing:
             self._timer.resume()
         else:

@@ -39,9 +39,11 @@ class Playback:
         self.levels: Levels | None = None
         """None until the clips are with the player."""
         self.started: set[tuple[str, str]] = set()
-        """(trial id, letter) of clips that were started in this sitting."""
+        """(trial id, letter) of clips that sounded in this sitting, or were asked for where they are played by hand."""
         self._names = BlindNames()
         self._wanted: tuple[str, float | None] | None = None
+        self._asked: set[tuple[str, str]] = set()
+        """Clips that are to be played, until it is known whether they can be."""
         self._confirmed = False
         self._logged: dict[str, float] = {}
 
@@ -80,22 +82,34 @@ class Playback:
         """The player holds the clips: from now on its seconds are of this trial."""
         self._confirmed = self.levels is not None
 
+    def notice(self) -> bool:
+        """Remember which clip sounds now; whether it is the first time. A page that is silent yet plays nothing."""
+        status, before = self.player.status, len(self.started)
+        if status.output == "none":
+            self.started |= self._asked
+        if status.output:
+            self._asked = set()
+        silent = status.output == "browser" and status.hint
+        if self.trial is not None and self._confirmed and status.playing and not silent:
+            self.started |= {(self.trial.id, letter) for letter in self.letters[status.index : status.index + 1]}
+        return len(self.started) > before
+
     def play(self, letter: str, position: float | None = None) -> None:
         """Play a clip of the trial, from where the playhead is or from ``position`` in seconds."""
         if self.levels is None:
             self._wanted = (letter, position)
             return
         self._wanted = None
-        if letter in self.letters:
-            self._start(letter)
+        if self.trial is not None and letter in self.letters:
             self.player.play(self.letters.index(letter), position)
+            self._asked.add((self.trial.id, letter))
+            self.notice()
 
     def switch(self, letter: str) -> None:
         """Hear another clip at the same position; play it when nothing plays."""
         if not self.player.status.playing:
             self.play(letter)
         elif letter in self.letters:
-            self._start(letter)
             self.player.switch(self.letters.index(letter))
 
     def log_heard(self, at_least: float = 0.0) -> None:
@@ -110,10 +124,6 @@ class Playback:
             elif seconds > at_least:
                 self._logged[letter] = heard
                 self.session.heard(trial.id, letter, seconds, status.output)
-
-    def _start(self, letter: str) -> None:
-        assert self.trial is not None
-        self.started.add((self.trial.id, letter))
 
     def close(self) -> None:
         self._names.close()
