@@ -214,7 +214,7 @@ def _pass_the_gate(session: Session, loss: float) -> None:
     if verdict.verdict == "bad" and session.settings.train.start_gate:
         health.report(session.journal)
         raise UserError(
-            f"The base model's valid loss is {verdict.evidence}; something is wrong with the audio or the model, and "
+            f"The base model's valid loss {verdict.evidence}; something is wrong with the audio or the model, and "
             "training on it would be noise. Look at `mgl-tui check`, or set train.start_gate = false to train anyway."
         )
 
@@ -224,7 +224,8 @@ def _answer_requests(session: Session) -> None:
         requests.agree(session.accelerator)
     if requests.checkpoint:
         requests.checkpoint = False
-        if session.progress.step:
+        # Writing the newest one again would take it away for a moment.
+        if session.progress.step > session.progress.saved:
             _save_checkpoint(session)
     if requests.validate:
         requests.validate = False

@@ -111,12 +111,7 @@ def prepare_session(
         fused=device.type == "cuda",
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    if last:
-        for line in last.changes:
-            journal.note(f"changed at resume: {line}")
-        checkpoint.restore(last.path, trainee.decoder, optimizer, scaler)
-    progress = last.progress if last else Progress()
-    journal.rewind(progress.step)
+    progress = _take_up(last, run, journal, trainee, optimizer, scaler)
     automatic = min(course.effective_batch, MOST_AT_ONCE) if device.type == "cuda" else train.batch_size
     micro = train.micro_batch if isinstance(train.micro_batch, int) else automatic
     text_length = max(len(states) for states in data.states) if compiled else 0
@@ -125,6 +120,29 @@ def prepare_session(
     )
     _announce(session, base, last.path.name if last else None)
     return session
+
+
+def _take_up(
+    last: checkpoint.Last | None,
+    run: RunDir,
+    journal: Journal,
+    trainee: Trainee,
+    optimizer: torch.optim.Optimizer,
+    scaler: Any,
+) -> Progress:
+    """Bring weights, optimizer and log to where they were at the checkpoint, or to the start where there is none."""
+    if last is None:
+        journal.rewind(0)
+        return Progress()
+    for line in last.changes:
+        journal.note(f"changed at resume: {line}")
+    checkpoint.restore(last.path, trainee.decoder, optimizer, scaler)
+    step = last.progress.step
+    journal.rewind(step)
+    if not any(event["event"] == "checkpoint" and event["step"] == step for event in journal.history):
+        # The engine was killed between writing it and saying so; how long it took is not known any more.
+        journal.write("checkpoint", step=step, path=str(last.path.relative_to(run.path)), seconds=None)
+    return last.progress
 
 
 def _trainee(

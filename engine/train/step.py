@@ -17,6 +17,10 @@ from engine.model.forward import condition, logits
 from engine.model.loss import cross_entropy_sums, label_counts, loss_from_sums
 from engine.train.batches import Batch
 
+NO_ROOM = (
+    "The GPU's memory does not hold a single clip; set train.gradient_checkpointing = true, or shorten data.duration."
+)
+
 
 @dataclass
 class Trainee:
@@ -109,10 +113,7 @@ def fitting_gradient(
             return accumulate(trainee, batch, micro, scaler, rank, world, seed=seed), micro
         except torch.OutOfMemoryError:
             if micro == 1:
-                raise UserError(
-                    "The GPU's memory does not hold a single clip; set train.gradient_checkpointing = true, "
-                    "or shorten data.duration."
-                ) from None
+                raise UserError(NO_ROOM) from None
         for parameter in trainee.decoder.parameters():
             parameter.grad = None
         torch.cuda.empty_cache()

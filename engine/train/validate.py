@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from engine.contract.errors import UserError
 from engine.data.dataset import Dataset, Example
 from engine.model.loss import label_counts
 from engine.train.batches import collate
-from engine.train.step import Trainee
+from engine.train.step import NO_ROOM, Trainee
 
 
 class Valid(NamedTuple):
@@ -40,7 +41,7 @@ def evaluate_loss(
                 sums[0] += trainee.sums(batch).double().cpu()
             except torch.OutOfMemoryError:
                 if micro == 1:
-                    raise
+                    raise UserError(NO_ROOM) from None
                 micro = math.ceil(micro / 2)
                 continue
             sums[1] += label_counts(batch.labels)

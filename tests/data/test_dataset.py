@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from engine.contract import config
+from engine.contract.errors import UserError
+from engine.data import dataset, metadata
 from engine.data.dataset import Dataset, prepare, windows
 from engine.model import load
 from tests.data.conftest import music, write
@@ -155,6 +158,48 @@ def test_encoding_that_is_interrupted_goes_on_where_it_was(folder: Path, tiny_mo
     told: list[tuple[int, int]] = []
     prepare(settings(folder, tmp_path / "cache"), tiny_model, CPU, lambda *now: told.append(now), nothing)
     assert told[-1] == (2, 2)
+
+
+def test_memory_that_runs_out_while_encoding_halves_the_batch(
+    folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = dataset.encode_audio
+
+    def with_room_for(clips: int) -> None:
+        def encode_or_not(codec: object, batch: dict, *rest: object) -> dict:
+            if len(batch) > clips:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return encode(codec, batch, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(dataset, "encode_audio", encode_or_not)
+
+    batches = dataset._batches
+    monkeypatch.setattr(dataset, "_batches", lambda missing, sound, _: batches(missing, sound, 8))
+    expected = prepared(folder, tiny_model, tmp_path / "a")
+    with_room_for(1)
+    found = prepared(folder, tiny_model, tmp_path / "b")
+    assert all(np.array_equal(a.codes, b.codes) for a, b in zip(expected.train, found.train, strict=True))
+    with_room_for(0)
+    with pytest.raises(UserError, match="does not hold the audio encoder and a single clip"):
+        prepared(folder, tiny_model, tmp_path / "c")
+
+
+def test_clips_of_many_lengths_do_not_all_wait_in_memory(tmp_path: Path) -> None:
+    missing = {}
+    for number in range(40):
+        path = write(tmp_path / f"{number}.wav", music(0, 1.0 + 0.01 * number), 16000)
+        missing[str(number)] = metadata.Clip(path.name, path, "", "train")
+    sound = SimpleNamespace(rate=16000, channels=1)
+    read: list[Path] = []
+    real = dataset.read_for_model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "read_for_model", lambda path, *how: (read.append(path), real(path, *how))[1])
+        done, most = set(), 0
+        for batch in dataset._batches(missing, sound, 2):  # type: ignore[arg-type]
+            most = max(most, len(read) - len(done))
+            done |= batch.keys()
+    assert done == missing.keys()
+    assert most <= dataset.WAITING_GROUPS * 2
 
 
 def test_a_long_file_is_encoded_in_pieces_of_bounded_length(

@@ -41,6 +41,11 @@ def course(run: RunDir) -> list[tuple]:
     return sorted(told, key=lambda line: (int(line[1]), line[0]))
 
 
+def saved(run: RunDir) -> list[int]:
+    """Steps whose checkpoint the log tells of."""
+    return [event["step"] for event in events.read(run.events) if event["event"] == "checkpoint"]
+
+
 def in_a_child(run: RunDir, *, resume: bool) -> int:
     """Train in a forked process, which can be killed; returns its pid."""
     pid = os.fork()
@@ -104,6 +109,28 @@ def test_killed_at_random_moments_it_ends_with_the_weights_and_events_of_an_unbr
     assert os.waitpid(in_a_child(run, resume=True), 0)[1] == 0
     assert liveness.state_of(run).state == "done"
     assert weights(run) == weights(whole)
+    assert course(run) == course(whole)
+    assert saved(run) == saved(whole)
+
+
+def test_killed_between_a_checkpoint_and_its_event_it_still_tells_of_it(
+    make_run: Callable[..., RunDir], whole: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def prune(*_: object) -> None:
+        raise Killed
+
+    run = make_run("killed", **LONG)
+    monkeypatch.setattr(checkpoint, "prune", prune)
+    with pytest.raises(Killed):
+        train(run, run.settings())
+    monkeypatch.undo()
+    assert [path.name for path in checkpoint.listed(run.checkpoints)] == ["step-000002"]
+    assert saved(run) == []
+    assert train(run, run.settings(), resume=True) == "done"
+    assert saved(run) == saved(whole)
     assert course(run) == course(whole)
 
 

@@ -133,8 +133,11 @@ def test_memory_that_does_not_hold_one_clip_is_one_sentence(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(step.Trainee, "sums", no_room)
+    student, alone = trainee(tiny_model), SimpleNamespace(process_index=0, num_processes=1)
     with pytest.raises(UserError, match="gradient_checkpointing"):
-        fitting_gradient(trainee(tiny_model), collate(data, data.train), 2, OFF, 0, 1, seed=0, note=print)
+        fitting_gradient(student, collate(data, data.train), 2, OFF, 0, 1, seed=0, note=print)
+    with pytest.raises(UserError, match="gradient_checkpointing"):
+        evaluate_loss(student, data, data.valid, 8, alone, lambda: None)
 
 
 def test_clips_without_caption_give_finite_gradients(tiny_model: Path, data: Dataset) -> None:
