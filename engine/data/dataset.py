@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from engine.contract import config
+from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
 from engine.data.audio import gone, read_for_model
 from engine.data.cache import Digests, Store
@@ -26,6 +27,8 @@ Report = Callable[[int, int], None]
 
 LONGEST_PIECE = 30.0
 PIECE_CONTEXT = 1.0
+WAITING_GROUPS = 8
+"""Batches' worth of decoded clips that may wait for others of their length."""
 _CODES_VERSION = "1"
 
 
@@ -191,7 +194,7 @@ def _codes(
         done = 0
         report(0, len(missing))
         for batch in _batches(missing, sound, 8 if device.type == "cuda" else 1):
-            for digest, codes in encode_audio(codec, batch, sound.rate, sound.hop, device).items():
+            for digest, codes in _fitting(codec, batch, sound.rate, sound.hop, device).items():
                 found[digest] = codes
                 store.save(digest, codes)
             done += len(batch)
@@ -212,7 +215,30 @@ def _batches(missing: dict[str, Clip], sound: _Sound, size: int) -> Iterator[dic
         group[digest] = samples
         if len(group) == size:
             yield waiting.pop(samples.shape[1])
+        elif sum(map(len, waiting.values())) >= WAITING_GROUPS * size:
+            # Clips of many lengths: memory stays bounded, and what is done can be kept.
+            yield waiting.pop(max(waiting, key=lambda length: len(waiting[length])))
     yield from waiting.values()
+
+
+def _fitting(
+    codec: Any, batch: dict[str, np.ndarray], rate: int, hop: int, device: torch.device
+) -> dict[str, np.ndarray]:
+    """``encode_audio``, of half the clips at a time while the GPU's memory does not hold them."""
+    try:
+        return encode_audio(codec, batch, rate, hop, device)
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise UserError(
+                "The GPU's memory does not hold the audio encoder and a single clip; end what else runs on the GPU."
+            ) from None
+    torch.cuda.empty_cache()
+    clips, half = list(batch.items()), len(batch) // 2
+    return {
+        digest: codes
+        for part in (clips[:half], clips[half:])
+        for digest, codes in _fitting(codec, dict(part), rate, hop, device).items()
+    }
 
 
 @torch.no_grad()
