@@ -25,7 +25,7 @@ from engine.data.cache import Digests
 from engine.generate import clap, measures, set_measures
 from engine.generate.decode import Decoder
 from engine.generate.decode import Stopped as DecodingStopped
-from engine.generate.models import DEFAULT, Model, find
+from engine.generate.models import DEFAULT, Model, base_digest, find
 from engine.generate.peers import Peers, gathered
 from engine.generate.results import BaseClips, Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
@@ -245,12 +245,24 @@ def _gather(session: Session, peers: Peers) -> None:
 
 
 def _measure_sets(session: Session) -> None:
-    """Measures of each model's clips as a whole."""
+    """Measures of each model's clips as a whole, of models that were evaluated before too."""
+
+    def encoded(done: int, total: int) -> None:
+        session.journal.progress("encoding", done, total, "training clips and captions")
+        requests.stop_now()
+
     own = load.resolve_base(session.settings.model.base)
-    groups = {model: group for model, group in session.equals.items() if model.base == own}
-    clips = {model: [f"{model.folder}/{task.stem}.wav" for task in session.tasks] for model in groups}
-    found = set_measures.measure(session.settings, own, session.folder, clips, session.device)
-    set_measures.write(session.folder, {same.name: found[model] for model in found for same in groups[model]})
+    begins = base_digest(own, Digests(cache_dir(session.settings.data.cache_dir)))
+    clips: dict[str, list[str]] = {}
+    for line in session.results.lines.values():
+        for name, file in line["models"].items():
+            files = clips.setdefault(name, [])
+            if line["weights"].get(name, "").startswith(begins):
+                files.append(file)
+    found = set_measures.measure(session.settings, own, session.folder, clips, session.device, encoded)
+    for reason in dict.fromkeys(each["frechet_distance_reason"] for each in found.values() if len(each) > 2):
+        session.journal.say(f"no Fréchet distance to the training clips: {reason}")
+    set_measures.write(session.folder, found)
 
 
 def end_state(history: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
-from engine.data.dataset import prepare
+from engine.data.dataset import Report, prepare
 from engine.generate.measures import frechet_distance
 from engine.generate.results import codes_file, written
 from engine.model import load
@@ -24,31 +24,43 @@ ABOUT = (
     "not the published FAD: it orders models against one training set and compares with nothing else. With few clips "
     "it says more about which prompts there are than about the model."
 )
-Key = TypeVar("Key", bound=Hashable)
-
-
-class _NotCached(Exception):
-    """The training clips would have to be encoded first."""
 
 
 def measure(
-    settings: config.Settings, base: Path, folder: Path, clips: Mapping[Key, Sequence[str]], device: torch.device
-) -> dict[Key, dict[str, Any]]:
-    """Per model: Fréchet distance of its clips (files in ``folder``) to the training clips, and how many clips.
+    settings: config.Settings,
+    base: Path,
+    folder: Path,
+    clips: Mapping[str, Sequence[str]],
+    device: torch.device,
+    encoded: Report,
+) -> dict[str, dict[str, Any]]:
+    """Per model: Fréchet distance of its clips to the training clips, and how many clips.
 
-    The distance is None where the training clips are not encoded on this machine or there are too few frames.
+    ``clips`` names the files in ``folder`` of each model, [] where another base made them. Training clips that are not
+    encoded yet are, and ``encoded`` is told how far that is. Where there is no distance it is None, and
+    ``frechet_distance_reason`` says why.
     """
     codec: Any = load.load_audio_encoder(base, device=device)
-    training = _training_codes(settings, base, device)
     channels = json.loads((base / "config.json").read_text())["decoder"].get("audio_channels", 1)
-    target = embed(codec, training, channels) if training else None
-    found: dict[Key, dict[str, Any]] = {}
-    for key, files in clips.items():
+    target, missing = None, ""
+    try:
+        training = prepare(settings, base, device, encoded, encoded).train
+        target = embed(codec, [example.codes for example in training], channels)
+    except (UserError, OSError, torch.OutOfMemoryError) as error:
+        missing = f"the training clips cannot be encoded: {str(error).splitlines()[0]}"
+    found: dict[str, dict[str, Any]] = {}
+    for name, files in clips.items():
         codes = [np.load(path) for file in files if (path := codes_file(folder, file)).is_file()]
-        distance = None
+        distance, reason = None, missing or "the codes of its clips are gone; delete the clips to make them again"
+        if not files:
+            reason = "another base model made its clips, with a codec of its own"
         if target is not None and codes:
-            distance = frechet_distance(embed(codec, codes, channels), target)
-        found[key] = {"frechet_distance": None if distance is None else round(distance, 4), "clips": len(codes)}
+            own = embed(codec, codes, channels)
+            distance = frechet_distance(own, target)
+            reason = f"{own.shape[1] + 1} frames are needed; there are {len(own)}, and {len(target)} of training"
+        found[name] = {"frechet_distance": None if distance is None else round(distance, 4), "clips": len(codes)}
+        if distance is None:
+            found[name]["frechet_distance_reason"] = reason
     return found
 
 
@@ -68,13 +80,3 @@ def embed(codec: Any, clips: Sequence[np.ndarray], channels: int) -> np.ndarray:
             part = torch.from_numpy(codes[side::channels].astype(np.int64)).to(device)
             rows.append(codec.quantizer.decode(part[:, None])[0].T.cpu().numpy())
     return np.concatenate(rows)
-
-
-def _training_codes(settings: config.Settings, base: Path, device: torch.device) -> list[np.ndarray]:
-    def refuse(done: int, total: int) -> None:
-        raise _NotCached
-
-    try:
-        return [example.codes for example in prepare(settings, base, device, refuse, refuse).train]
-    except (_NotCached, UserError):
-        return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from safetensors.torch import load_file, save_file
 
 from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
-from engine.data.dataset import prepare
 from engine.generate import evaluate as evaluation
 from engine.generate import results, studio
 from engine.generate.evaluate import end_state, evaluate
@@ -335,7 +335,9 @@ def test_long_and_short_prompts_do_not_touch_each_other(make_run):
     assert one["best_model/03-techno-130-bpm-dark.wav"] == two["best_model/02-techno-130-bpm-dark.wav"]
 
 
-def test_the_set_is_measured_against_the_training_set(make_run, tmp_path, tiny_model, monkeypatch):
+@pytest.fixture
+def training_clips(tmp_path) -> Path:
+    """A data folder of noise, three clips a split, that nothing has encoded yet."""
     data = tmp_path / "data"
     generator = np.random.default_rng(0)
     rows = []
@@ -345,13 +347,53 @@ def test_the_set_is_measured_against_the_training_set(make_run, tmp_path, tiny_m
             soundfile.write(data / split / f"{number}.wav", generator.normal(size=16000 * 2) * 0.1, 16000)
             rows.append({"audio": f"{split}/{number}.wav", "text": f"noise {number}"})
     (data / "metadata.json").write_text(json.dumps(rows))
+    return data
+
+
+def set_measures_of(run) -> dict:
+    return json.loads((run.evaluation() / "set_measures.json").read_text())
+
+
+def test_the_set_is_measured_against_the_training_clips_which_are_encoded_for_it(make_run, training_clips):
     run = make_run()
-    settings = config.override(run.settings(), [f'data.dir="{data}"', "data.duration=2.0"])
+    settings = config.override(run.settings(), [f'data.dir="{training_clips}"', "data.duration=2.0"])
     evaluate(run, settings, models=["base", "best"])
-    found = json.loads((run.evaluation() / "set_measures.json").read_text())
-    assert found["models"]["base"] == {"frechet_distance": None, "clips": 4}
-    prepare(settings, tiny_model, torch.device("cpu"), lambda *_: None, lambda *_: None)
-    evaluate(run, settings, models=["base", "best"])
-    found = json.loads((run.evaluation() / "set_measures.json").read_text())
+    found = set_measures_of(run)
     assert found["models"]["base"]["frechet_distance"] > 0
+    assert found["models"]["base"]["frechet_distance"] != found["models"]["best"]["frechet_distance"]
+    assert "frechet_distance_reason" not in found["models"]["base"]
     assert "not the published FAD" in found["about"]
+
+
+def test_a_further_model_joins_the_measures_of_those_before(make_run, training_clips, tmp_path):
+    run = make_run()
+    make_run("r2", base=build_tiny(tmp_path / "foreign", seed=7))
+    settings = config.override(run.settings(), [f'data.dir="{training_clips}"', "data.duration=2.0"])
+    evaluate(run, settings, models=["base"])
+    before = set_measures_of(run)["models"]["base"]
+    evaluate(run, settings, models=["best", "r2:best"])
+    after = set_measures_of(run)["models"]
+    assert list(after) == ["base", "best", "r2:best"]
+    assert after["base"] == before
+    assert after["best"]["frechet_distance"] > 0
+    assert after["r2:best"]["frechet_distance"] is None
+    assert "another base model" in after["r2:best"]["frechet_distance_reason"]
+
+
+def test_a_distance_that_cannot_be_had_says_why(make_run, training_clips):
+    run = make_run()
+    settings = config.override(run.settings(), [f'data.dir="{training_clips}"', "data.duration=2.0"])
+
+    def reason() -> str:
+        evaluate(run, settings, models=["base"])
+        found = set_measures_of(run)["models"]["base"]
+        assert states(run)[-1] == "done"
+        return found["frechet_distance_reason"] if found["frechet_distance"] is None else "there is one"
+
+    sound = (training_clips / "train" / "1.wav").read_bytes()
+    (training_clips / "train" / "1.wav").write_bytes(b"no sound")
+    assert reason().startswith("the training clips cannot be encoded: ")
+    (training_clips / "train" / "1.wav").write_bytes(sound)
+    assert reason() == "there is one"
+    shutil.rmtree(run.evaluation() / ".codes")
+    assert reason().startswith("the codes of its clips are gone")

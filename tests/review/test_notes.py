@@ -48,6 +48,15 @@ def test_the_notes_hold_result_scores_and_how_it_was_listened_to(run: RunDir) ->
         assert said in text, said
 
 
+def test_the_notes_say_why_a_set_was_not_measured(run: RunDir) -> None:
+    lacking = {"frechet_distance": None, "frechet_distance_reason": "the training clips cannot be encoded", "clips": 8}
+    (run.evaluation() / "set_measures.json").write_text(json.dumps({"models": {"base": lacking, "best": lacking}}))
+    notes.export(run)
+    text = run.notes.read_text()
+    assert "No frechet_distance of base, best: the training clips cannot be encoded." in text
+    assert "_reason" not in text
+
+
 def test_what_changed_since_the_run_before_is_in_the_notes(run: RunDir) -> None:
     notes.export(run)
     text = run.notes.read_text()

@@ -301,12 +301,26 @@ def _measures(found: Report) -> list[str]:
     names = list(dict.fromkeys(name for each in by_model.values() for measures in each for name in measures))
     rows = [[name, *(_mean_of([each.get(name) for each in by_model[m]]) for m in models)] for name in names]
     whole = set_measures(evaluation)
-    names = list(dict.fromkeys(name for each in whole.values() for name in each if name != "clips"))
+    names = list(dict.fromkeys(name for each in whole.values() for name in each if _is_measure(name)))
     rows += [[f"{name} (whole set)", *(_mean_of([whole.get(m, {}).get(name)]) for m in models)] for name in names]
     if not rows:
         return []
     return ["## Measures", "", "Means over the prompts; each clip's own are in the JSON export.", "",
-            *_table(["measure", *models], rows)]  # fmt: skip
+            *_table(["measure", *models], rows), *_reasons(whole)]  # fmt: skip
+
+
+def _is_measure(name: str) -> bool:
+    return name != "clips" and not name.endswith("_reason")
+
+
+def _reasons(whole: dict[str, dict[str, Any]]) -> list[str]:
+    """Why a set has no value of a measure, each reason once."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for model, each in whole.items():
+        for name in filter(_is_measure, each):
+            if reason := each.get(f"{name}_reason"):
+                models.setdefault((name, str(reason)), []).append(model)
+    return [line for (name, why), of in models.items() for line in ("", f"No {name} of {', '.join(of)}: {why}.")]
 
 
 def set_measures(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
