@@ -20,7 +20,8 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,10 @@ class Stopped(Exception):
     """Decoding was told to stop between two steps."""
 
 
+class NotFinite(ArithmeticError):
+    """The model's logits are not all numbers: its weights are broken, or the precision does not hold its values."""
+
+
 @dataclass
 class Layer:
     """The weights of one decoder layer, each (out, in)."""
@@ -79,6 +84,9 @@ class Decoder:
     weights; the model itself is not touched, and must not be changed while the decoder is in use. ``projection`` maps
     text states (..., d_text) to (..., d_decoder).
     """
+
+    capture_failed: ClassVar[bool] = False
+    """Whether a CUDA graph could not be captured in this process; it is not tried again."""
 
     def __init__(self, model: Any, projection: nn.Module | None = None, dtype: torch.dtype | None = None):
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -148,7 +156,7 @@ class Decoder:
 
         states: T5's output (B, L, d_text); mask: (B, L), 1 at tokens; keys: one noise key a row (``noise.key``).
         ``on_step(done, total)`` is called as steps finish; ``should_stop()`` is asked before each one and ends the
-        call with ``Stopped``.
+        call with ``Stopped``. Raises NotFinite where the codes would mean nothing.
         """
         steps = frames + self.delays[-1]
         state = self._prepare(states, mask, steps, sampling)
@@ -159,13 +167,16 @@ class Decoder:
             state.advance(step)
             if on_step is not None and self._report_now(step, steps):
                 on_step(step + 1, steps)
+        if not math.isfinite(state.total.item()):
+            raise NotFinite(f"decoding in {str(self.dtype).removeprefix('torch.')} gave logits that are not finite")
         return self._revert(state.sequence, frames)
 
     def release(self) -> None:
         """Give back caches and graphs of the last batch."""
-        self._state = None
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            torch.cuda.synchronize(self.device)  # a stop leaves steps queued that use them
+        self._state = None
+        empty_cache()
 
     def _report_now(self, step: int, steps: int) -> bool:
         if self.device.type != "cuda":
@@ -259,12 +270,15 @@ class _State:
         self.sequence = torch.zeros(batch, decoder.codebooks, steps + 1, device=device, dtype=torch.long)
         self.pads = torch.zeros(decoder.codebooks, steps + 1, device=device, dtype=torch.bool)
         self.bits = torch.zeros(steps, batch, decoder.codebooks, 2, device=device, dtype=torch.long)
+        self.total = torch.zeros((), device=device)
+        """Sum of all logits so far: finite when and only when each of them was."""
         self.graphs: list[torch.cuda.CUDAGraph] | None = None
         self.eager = not on_gpu
 
     def begin(self, bits: Tensor, pads: Tensor) -> None:
         """Back to the first position. bits: (B, steps, K, 2) from ``noise.bits``; pads: (K, steps + 1)."""
         self.position.zero_()
+        self.total.zero_()
         self.sequence.fill_(self.decoder.pad)
         self.bits.copy_(bits.transpose(0, 1))
         self.pads.copy_(pads)
@@ -283,6 +297,7 @@ class _State:
         if self.rows > self.batch:
             text, null = logits.split(self.batch)
             logits = null + (text - null) * self.sampling.guidance_scale
+        self.total += logits.sum()
         chosen = choose(logits, self.sampling, self.bits.index_select(0, self.position)[0])
         self.position += 1
         chosen = chosen.masked_fill(self.pads.index_select(1, self.position)[:, 0], self.decoder.pad)
@@ -290,35 +305,52 @@ class _State:
 
     def capture(self) -> None:
         """Record one CUDA graph for each block of positions; without graphs decoding goes on step by step."""
-        if self.eager or self.graphs is not None:
+        if self.eager or self.graphs is not None or Decoder.capture_failed:
             return
         try:
-            self.graphs = self._record()
+            # A capture that fails does not lead back to the stream that was current before it.
+            with torch.cuda.stream(torch.cuda.current_stream(self.decoder.device)):
+                self.graphs = self._record()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            log.warning("CUDA graph capture failed, decoding without it: %s", str(error).splitlines()[0])
-            self.eager = True
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("CUDA graph capture failed, decoding without it: %s", reason)
+            Decoder.capture_failed = True
 
     def _record(self) -> list[torch.cuda.CUDAGraph]:
         lengths = range(CACHE_BLOCK, self.positions + 1, CACHE_BLOCK)
-        device = self.decoder.device
+        current, side = torch.cuda.current_stream(self.decoder.device), _capture_stream(self.decoder.device)
         # Libraries choose kernels and allocate workspaces on first use, which must not happen while recording.
-        side = torch.cuda.Stream(device)
-        side.wait_stream(torch.cuda.current_stream(device))
+        side.wait_stream(current)
         with torch.cuda.stream(side):
             for length in lengths:
                 self.position.zero_()
                 self.step(length, masked=True)
-        torch.cuda.current_stream(device).wait_stream(side)
+        current.wait_stream(side)
         graphs: list[torch.cuda.CUDAGraph] = []
         pool = torch.cuda.graph_pool_handle()
         for length in lengths:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool):
+            with torch.cuda.graph(graph, pool=pool, stream=side):
                 self.step(length, masked=True)
             graphs.append(graph)
         return graphs
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    # One for all captures: cuBLAS keeps a workspace for every stream it was ever called on.
+    return torch.cuda.Stream(device)
+
+
+def empty_cache() -> None:
+    """Give the GPU memory that torch holds in reserve back to others.
+
+    After a capture that failed, some versions of torch take themselves to be capturing still, and raise here.
+    """
+    if torch.cuda.is_available() and not Decoder.capture_failed:
+        torch.cuda.empty_cache()
 
 
 def choose(logits: Tensor, sampling: Sampling, bits: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from engine.contract.rundir import RunDir
 from engine.data.audio import read_audio
 from engine.data.cache import Digests
 from engine.generate import clap, measures, set_measures
-from engine.generate.decode import Decoder
+from engine.generate.decode import Decoder, NotFinite
 from engine.generate.decode import Stopped as DecodingStopped
 from engine.generate.models import DEFAULT, Model, base_digest, find
 from engine.generate.peers import Peers, gathered
@@ -197,10 +197,17 @@ def _make_all(session: Session) -> None:
                 session.shared.keep(session.recipes[task], model.weights, session.folder, file, measured)
             _name(session, task, model, file, measured)
 
-        studio.make(
-            decoder, waiting, keep, lambda: session.results.save(session.mine),
-            note=session.journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),
-        )  # fmt: skip
+        try:
+            studio.make(
+                decoder, waiting, keep, lambda: session.results.save(session.mine),
+                note=session.journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),
+            )  # fmt: skip
+        except NotFinite as error:
+            raise UserError(
+                f"The model {model.name} cannot be used: {error}. Either its weights are broken "
+                f"(in {model.adapter or model.base}), or its values need train.precision = "
+                f'"bf16" or "fp32" in {session.run.config}.'
+            ) from None
 
 
 def _missing(session: Session, model: Model) -> list[Task]:

@@ -11,7 +11,7 @@ from engine.contract.paths import cache_dir
 from engine.contract.rundir import RunDir
 from engine.data.cache import Digests
 from engine.generate import measures
-from engine.generate.decode import Decoder, Stopped
+from engine.generate.decode import Decoder, NotFinite, Stopped, empty_cache
 from engine.generate.models import Model, base_digest
 from engine.generate.results import Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
@@ -35,11 +35,10 @@ def make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, jo
             _make(trainee, settings, step, run, journal)
     except Stopped:
         pass
-    except (UserError, torch.OutOfMemoryError) as error:
+    except (UserError, NotFinite, torch.OutOfMemoryError) as error:
         journal.note(f"no samples at step {step}: {str(error).splitlines()[0]}")
     finally:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_cache()
         journal.state("training")
 
 

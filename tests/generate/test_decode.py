@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from transformers import (
 
 from engine.generate import codec, noise
 from engine.generate.codec import to_audio
-from engine.generate.decode import Sampling, Stopped, choose
+from engine.generate.decode import Decoder, NotFinite, Sampling, Stopped, choose
 from tests.generate.models import adapted, codes_of_generate, decoder_of, sharpened, texts
 from tests.models import build_tiny
 
@@ -74,6 +75,42 @@ def test_decoding_over_whole_blocks_with_a_mask_gives_the_same_codes(mono, monke
     assert state is not None
     monkeypatch.setattr(state, "advance", lambda step: state.step(state.positions, masked=True))
     assert torch.equal(decoder.decode(states, mask, 40, GREEDY, [0] * 4), exact)
+
+
+def test_a_capture_that_fails_is_said_once_and_costs_only_time(mono, monkeypatch, caplog):
+    _, mask, states = texts(mono, 2)
+    decoder = decoder_of(mono)
+    exact = decoder.decode(states, mask, 20, GREEDY, [0] * 2)
+    tried = []
+
+    def fails(state):
+        tried.append(state)
+        raise RuntimeError("operation not permitted when stream is capturing\nmore about it")
+
+    # What is recorded and where needs a GPU; what follows when it cannot be does not.
+    monkeypatch.setattr(type(decoder._state), "_record", fails)
+    monkeypatch.setattr(Decoder, "capture_failed", False)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    for _ in range(2):
+        decoder._state.eager = False
+        assert torch.equal(decoder.decode(states, mask, 20, GREEDY, [0] * 2), exact)
+    assert len(tried) == 1
+    assert "decoding without it: operation not permitted when stream is capturing" in caplog.text
+
+
+def test_logits_that_are_no_numbers_are_no_clip(mono):
+    _, mask, states = texts(mono, 1)
+    decoder = decoder_of(mono)
+    decoder.decode(states, mask, 5, GREEDY, [0])
+    whole = decoder.layers[1].fc2
+    for broken in (float("nan"), float("inf")):
+        decoder.layers[1].fc2 = whole.clone()
+        decoder.layers[1].fc2[3, 3] = broken
+        with pytest.raises(NotFinite, match="decoding in float32 gave logits that are not finite"):
+            decoder.decode(states, mask, 5, Sampling(), [0])
+    decoder.layers[1].fc2 = whole
+    decoder.decode(states, mask, 5, Sampling(), [0])
 
 
 def test_an_active_adapter_is_merged_into_the_decoder_and_the_model_is_left_alone(folders):

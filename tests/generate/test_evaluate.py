@@ -270,6 +270,16 @@ def test_an_adapter_of_another_base_names_itself(make_run):
         evaluate(run, run.settings())
 
 
+def test_an_adapter_that_gives_no_numbers_names_itself_and_leaves_no_clip(make_run):
+    run = make_run()
+    weights = run.final_model / "adapter_model.safetensors"
+    save_file({name: torch.full_like(tensor, float("nan")) for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(UserError, match=r"The model final cannot be used: .* not finite.*final_model"):
+        evaluate(run, run.settings(), models=["best", "final"])
+    assert {name.split("/")[0] for name in clips(run.evaluation())} == {"best_model"}
+    assert states(run)[-1] == "failed"
+
+
 def test_memory_that_runs_out_halves_the_batch(make_run, monkeypatch):
     run = make_run()
     sizes = []
