@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -63,6 +64,17 @@ def test_without_a_device_judging_goes_on_and_the_line_to_fetch_a_clip_is_offere
     link = Path(text.split(":")[2].split()[0])
     assert link.resolve() == clips[1]
     assert p.status.index == 1
+
+
+def test_a_clip_fetched_by_hand_is_as_loud_as_it_would_be_played(player: MakesPlayers, clips: list[Path]) -> None:
+    p = player()
+    p.ready("none", clips, [-6.0, 0.0, 0.0], names=["A", "B", "C"])
+    p.play(0)
+    fetched = Path(p.wait("error").text.split(":")[2].split()[0])
+    samples, rate = soundfile.read(fetched)
+    original, _ = soundfile.read(clips[0])
+    assert rate == CLIP_RATE
+    assert 20 * np.log10(np.std(samples) / np.std(original)) == pytest.approx(-6.0, abs=0.01)
 
 
 def test_an_unplayable_clip_is_said_by_its_letter_and_the_others_stay(player: MakesPlayers, clips: list[Path]) -> None:

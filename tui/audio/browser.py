@@ -121,7 +121,7 @@ class Browser(Output):
 
     def play(self, index: int, position: float | None) -> None:
         if self._place in (WAITING, GONE):
-            self._emit({"event": "error", "text": f"No page is open to play in. {self._how_to}"})
+            self._emit({"event": "error", "text": f"No page is open to play in: open {self.url} on your laptop."})
         elif index < len(self._durations):
             if self._place == SILENT:
                 self._emit({"event": "error", "text": PRESS_A_KEY})

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 from tui.audio import clips as audio
 from tui.audio.laptop import fetch_line
 from tui.audio.output import ClipSet, Emit, Output, State
+from tui.audio.pulse import cache_folder
 
 
 class NoOutput(Output):
@@ -40,7 +44,7 @@ class NoOutput(Output):
         """Offer the line that fetches the clip under a name that does not say which model made it."""
         self.switch(index)
         if self._clips and index < len(self._clips.paths):
-            self.hint = fetch_line(self._clips.paths[index], self._clips.names[index])
+            self.hint = fetch_line(_levelled(self._clips, index), self._clips.names[index])
             text = f"No sound output. To hear this clip, fetch it on your laptop and open it: {self.hint}"
             self._emit({"event": "error", "text": text})
 
@@ -72,3 +76,17 @@ class NoOutput(Output):
 
     def close(self) -> None:
         pass
+
+
+def _levelled(clips: ClipSet, index: int) -> Path:
+    """The clip at the level it would be played at: also by hand the loudest must not win. The file as it is if not."""
+    path, gain = clips.paths[index], clips.gains[index]
+    if gain == 1.0:
+        return path
+    copy = cache_folder() / f"level-{clips.names[index]}.wav"
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        soundfile.write(copy, samples * np.float32(gain), rate, subtype="PCM_24")
+    except (soundfile.SoundFileError, OSError):
+        return path
+    return copy

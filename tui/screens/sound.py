@@ -87,7 +87,7 @@ class SoundScreen(Dialog[None]):
         if status.url:
             lines.append(Content.assemble(("page    ", "$quiet"), (status.url, "$accent")))
         if status.hint:
-            lines += [Content(""), Content.styled("On your laptop", "bold")]
+            lines += [Content(""), Content.styled("How to hear it", "bold")]
             lines += [Content(line) for line in status.hint.splitlines()]
         for said in dict.fromkeys(text for text in (self._last, status.error) if text):
             lines += [Content(""), Content.styled(said, "$warning")]
