@@ -14,7 +14,8 @@ from engine.contract.events import EventLog
 from tests.audio.parts import Pulse
 from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
-from tests.review.clips import make_evaluation, make_foreign_evaluation, make_run
+from tests.review.clips import judge, make_evaluation, make_foreign_evaluation, make_run
+from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
 from tui.screens.dialogs import Menu
 from tui.screens.listen import ListenScreen
@@ -159,6 +160,14 @@ async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> 
         assert "nothing can be concluded" in text(app) or "no difference heard" in text(app)
 
 
+async def test_in_a_small_terminal_the_result_of_all_pairs_is_seen(runs: Path) -> None:
+    judge(open_evaluation(runs / "first"), "anna", [{"base": 2, "best": 4, "final": 3}]).reveal()
+    app = panel(runs)
+    async with listening(app, (80, 24)) as pilot:
+        for pair in ("best over base", "final over base", "best over final"):
+            await until(pilot, lambda pair=pair: f"8 of 8 for {pair}, p = 0.008" in text(app))
+
+
 async def test_names_shown_early_are_recorded(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
@@ -267,7 +276,7 @@ async def test_without_sound_the_line_that_fetches_a_clip_stays_blind(runs: Path
         assert "judging works all the same" in text(app)
         seen = [app.player.status.hint]
         await pilot.press("r")
-        await until(pilot, lambda: "On your laptop" in text(app))
+        await until(pilot, lambda: "How to hear it" in text(app))
         seen.append(text(app))
         assert not [model for model in ("base", "best", "final") for said in seen if f"{model}_model" in said]
 
@@ -370,6 +379,10 @@ async def test_another_prompt_set_has_a_session_of_its_own(runs: Path) -> None:
         await until(pilot, lambda: "cool jazz" in text(app))
         await pilot.press("4")
         assert (runs / "first" / "review_jazz" / "anna.json").is_file()
+        await pilot.press("e")
+        await until(pilot, lambda: "Export · first · jazz" in text(app))
+        await pilot.press("enter")
+        await until(pilot, (runs / "first" / "notes_jazz.md").is_file)
 
 
 @pytest.mark.parametrize("size", [(120, 35), (80, 24), (200, 60)])

@@ -121,3 +121,6 @@ def test_the_listening_result_stays_hidden_until_all_is_judged(tmp_path: Path) -
     assert by_name(tmp_path)["heard"].listen == "1/24"
     judge(evaluation, "anna", [{"base": 2, "best": 4, "final": 3}])
     assert by_name(tmp_path)["heard"].listen == "best 4.0"
+    other = Session.open(evaluation, "ben", config.Review(training_item=False), seed=1)
+    other.rate(1)
+    assert by_name(tmp_path)["heard"].listen == "best 4.0"  # nor does a second session that is not over

@@ -7,7 +7,7 @@ import pytest
 from engine.contract.config import Settings, override
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tests.review.clips import judge, make_foreign_evaluation, make_run
+from tests.review.clips import judge, make_evaluation, make_foreign_evaluation, make_run
 from tui.review import notes
 from tui.review.evaluation import open_evaluation
 
@@ -156,6 +156,16 @@ def test_a_folder_of_another_script_exports_too(tmp_path: Path) -> None:
 def test_an_evaluation_folder_is_exported_beside_the_run_it_belongs_to(run: RunDir) -> None:
     assert notes.export(RunDir(run.evaluation())) == [run.notes]
     assert "8 of 8 for best over base" in run.notes.read_text()
+
+
+def test_another_prompt_set_has_notes_of_its_own(run: RunDir) -> None:
+    notes.export(run)
+    make_evaluation(run.evaluation("jazz"), ["cool jazz"])
+    (own,) = notes.export(run, set_name="jazz")
+    assert own == run.path / "notes_jazz.md"
+    assert notes.export(RunDir(run.evaluation("jazz"))) == [own]
+    assert "# second · jazz" in own.read_text()
+    assert "cool jazz" not in run.notes.read_text()
 
 
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(run: RunDir, tmp_path: Path) -> None:

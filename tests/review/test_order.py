@@ -18,6 +18,11 @@ def test_every_prompt_comes_once_in_its_place_after_the_training_item() -> None:
     assert all(sorted(trial.order) == sorted(MODELS) for trial in trials)
 
 
+def test_the_training_item_is_one_that_lacks_no_clip() -> None:
+    items = [(f"prompt {n}", MODELS if n == 4 else MODELS[:1]) for n in range(1, 9)]
+    assert {draw(seed, items)[0].item for seed in range(20)} == {"prompt 4"}
+
+
 def test_every_model_stands_first_about_equally_often() -> None:
     for seed in range(20):
         trials = draw(seed, [(str(n), MODELS) for n in range(48)], training=False)

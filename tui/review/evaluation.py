@@ -100,12 +100,12 @@ class Evaluation:
     @property
     def name(self) -> str:
         """The prompt set: "" for evaluation/, NAME for evaluation_NAME/."""
-        return self.folder.name.removeprefix("evaluation").removeprefix("_") if _is_set(self.folder) else ""
+        return home_of(self.folder)[1]
 
     @property
     def home(self) -> Path:
         """The folder that review/ and notes.md belong to: the run, or a foreign folder itself."""
-        return self.folder.parent if _is_set(self.folder) else self.folder
+        return home_of(self.folder)[0]
 
     @property
     def prompts(self) -> int:
@@ -159,8 +159,11 @@ def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
     )
 
 
-def _is_set(folder: Path) -> bool:
-    return folder.name == "evaluation" or folder.name.startswith("evaluation_")
+def home_of(folder: Path) -> tuple[Path, str]:
+    """The run that a folder of clips belongs to and the name of its prompt set; the folder itself if it is no set."""
+    if folder.name == "evaluation" or folder.name.startswith("evaluation_"):
+        return folder.parent, folder.name.removeprefix("evaluation").removeprefix("_")
+    return folder, ""
 
 
 def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[str]]:

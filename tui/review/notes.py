@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
-from tui.review.evaluation import RESULTS, open_evaluation
+from tui.review.evaluation import RESULTS, home_of
 from tui.review.report import Report, markdown, report, set_measures
 
 BEGIN = "<!-- mgl-tui begin {digest}: this part is written again at every export; write above or below it -->"
@@ -32,14 +32,15 @@ def export(
 ) -> list[Path]:
     """Write the notes of ``run`` (or of a folder of clips) and return the files written.
 
-    ``out`` is the markdown file, notes.md in the run by default; CSV and JSON get its name with their own suffix.
+    ``out`` is the markdown file, by default notes.md in the run, or notes_NAME.md for the prompt set NAME; CSV and JSON
+    get its name with their own suffix.
     UserError when a format is unknown or a file cannot be written.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"{unknown[0]!r} is no export format; take {', '.join(FORMATS)}.")
-    run, set_name = _home(run, set_name)
-    notes = Path(out) if out else run.notes
+    run, set_name = home(run, set_name)
+    notes = Path(out) if out else notes_path(run, set_name)
     found = report(run, set_name)
     texts = {"md": merged(_existing(notes), markdown(found)), "csv": table(found), "json": data(found)}
     written = []
@@ -56,12 +57,17 @@ def export(
     return written
 
 
-def _home(run: RunDir, set_name: str | None) -> tuple[RunDir, str | None]:
+def home(run: RunDir, set_name: str | None) -> tuple[RunDir, str | None]:
     """The run that a folder of clips belongs to, and which of its prompt sets it is; a run as it is."""
     if not (run.path / RESULTS).is_file():
         return run, set_name
-    evaluation = open_evaluation(run.path)
-    return RunDir(evaluation.home), evaluation.name or None
+    path, found = home_of(run.path.absolute())
+    return RunDir(path), found or None
+
+
+def notes_path(run: RunDir, set_name: str | None) -> Path:
+    """Where the notes of a prompt set are written when nobody says where."""
+    return run.path / f"notes_{set_name}.md" if set_name else run.notes
 
 
 def merged(existing: str, generated: str) -> str:

@@ -65,7 +65,8 @@ def draw(
     rng = random.Random(f"{seed}:{len(already)}")
     trials: list[Trial] = []
     if training and not already and fresh:
-        key, models = rng.choice(fresh)
+        most = max(len(models) for _, models in fresh)
+        key, models = rng.choice([each for each in fresh if len(each[1]) == most])
         trials.append(Trial("training", key, "training", _shuffled(rng, models)))
     blocks: dict[tuple[str, ...], Iterator[tuple[str, ...]]] = {}
     offset = len(known)

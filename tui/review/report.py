@@ -88,7 +88,10 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
 
 def markdown(found: Report) -> str:
     """The generated part of the notes."""
-    parts = [[f"# {found.name}"], _headline(found), _conclusions(found), _pairs(found), _tags(found), _scores(found)]
+    title = f"# {found.name}"
+    if found.evaluation and found.evaluation.name:
+        title += f" · {found.evaluation.name}"
+    parts = [[title], _headline(found), _conclusions(found), _pairs(found), _tags(found), _scores(found)]
     parts += [_listening(found), _training(found), _settings(found), _measures(found), _problems(found)]
     return "\n".join(line for part in parts if part for line in [*part, ""])
 

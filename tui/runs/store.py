@@ -268,7 +268,8 @@ def listening(path: Path) -> str:
         return ""
     if not results.complete:
         return f"{judged}/{len(results.judgements)}"
-    model, mean = max(results.means().items(), key=lambda item: item[1])
+    # Another listener's session that is still open does not show through, not even in a mean.
+    model, mean = max(results.finished().means().items(), key=lambda item: item[1])
     return f"{model} {mean:.1f}"
 
 

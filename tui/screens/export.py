@@ -27,30 +27,32 @@ class ExportScreen(Dialog[None], Background):
     CSS_PATH = "../styles/export.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("export"), ("escape,q", "dismiss")]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, set_name: str | None = None) -> None:
         super().__init__()
-        self._run = RunDir(path)
-        self._blind = _open_session(path)
+        self._run, self._set = notes.home(RunDir(path), set_name)
+        self._notes = notes.notes_path(self._run, self._set)
+        self._blind = _open_session(path, self._set)
         self._formats = {"md": True, "csv": False, "json": False}
 
     def compose(self) -> ComposeResult:
         with Container(id="export", classes="card") as card:
-            card.border_title = f"Export · {self._run.name}"
+            card.border_title = f"Export · {self._run.name}" + (f" · {self._set}" if self._set else "")
             card.border_subtitle = "enter writes · y copies the path · esc"
             yield Lines(self._lines())
 
     def _lines(self) -> list[Content]:
         def line(ticked: bool, key: str, name: str, meaning: str) -> Content:
             box = ("[x] ", "$success") if ticked else ("[ ] ", "$quiet")
-            return Content.assemble(box, (f"{key:<2}", "$accent bold"), f"{name:<12}", (meaning, "$quiet"))
+            return Content.assemble(box, (f"{key:<2}", "$accent bold"), f"{name:<{width}}", (meaning, "$quiet"))
 
-        path = self._run.notes
+        path = self._notes
+        width = len(path.name) + 4
         names = "names are still hidden in an open session; the notes show them" if self._blind else ""
         there = "exists: what you wrote in it stays" if path.exists() else "a new file"
         lines = [
-            line(True, "", "notes.md", "results, scores, tags and notes by prompt, curves, settings"),
-            line(self._formats["csv"], "c", "notes.csv", "one line a judged clip"),
-            line(self._formats["json"], "j", "notes.json", "all of it, for a script"),
+            line(True, "", path.name, "results, scores, tags, notes, curves, settings"),
+            line(self._formats["csv"], "c", path.with_suffix(".csv").name, "one line a judged clip"),
+            line(self._formats["json"], "j", path.with_suffix(".json").name, "all of it, for a script"),
             Content(""),
             Content.assemble(("to  ", "$quiet"), str(path)),
             Content.styled(f"    {there}", "$quiet"),
@@ -71,7 +73,7 @@ class ExportScreen(Dialog[None], Background):
 
     def _export(self, formats: list[str]) -> list[Path] | UserError:
         try:
-            return notes.export(self._run, formats=formats)
+            return notes.export(self._run, formats=formats, set_name=self._set)
         except UserError as error:
             return error
 
@@ -83,14 +85,14 @@ class ExportScreen(Dialog[None], Background):
         self.dismiss()
 
     def action_copy(self) -> None:
-        self.app.copy_to_clipboard(str(self._run.notes))
-        self.notify(f"Copied: {self._run.notes}")
+        self.app.copy_to_clipboard(str(self._notes))
+        self.notify(f"Copied: {self._notes}")
 
 
-def _open_session(path: Path) -> bool:
+def _open_session(path: Path, set_name: str | None) -> bool:
     """Somebody listens blind at the moment: not all is judged and the names were not shown."""
     try:
-        results = load_results(path)
+        results = load_results(path, set_name)
     except UserError:
         return False
     return len(results.finished().sessions) < len(results.sessions)

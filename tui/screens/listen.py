@@ -266,7 +266,8 @@ class ListenScreen(ListenPlaying):
         from tui.screens.export import ExportScreen
 
         if self.shown is not None:
-            self.app.push_screen(ExportScreen(self.shown))
+            shown = self.session.evaluation.name if self.session else None
+            self.app.push_screen(ExportScreen(self.shown, shown or None))
 
     def action_prompt_set(self) -> None:
         if self.shown is None:

@@ -237,8 +237,13 @@ class ListenPage(Place, Background):
             frame(card, "So far")
             lines.show(said)
             return
-        frame(card, "Scores")
         room = 7 if self.size.height >= 30 else 6
+        if session.names_visible and session.complete:
+            # The result is what all was done for: in little room it goes before the single scores.
+            frame(card, "Result")
+            lines.show([part for line in said for part in line.wrap(width)][:room])
+            return
+        frame(card, "Scores")
         grid = grid_lines(session, width)
         lines.show([*grid, *said[: max(1, room - len(grid))]])
 

@@ -102,14 +102,12 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
     """What may be said at this moment: nothing about the models before the reveal, the result afterwards."""
     if session.names_visible:
         return _result_lines(session, width)
-    lines = [f"{session.done} of {session.total} judged · names and result are hidden until all are, or V shows them"]
+    lines = [f"{session.done} of {session.total} judged · names and result hidden until all are, or V shows them"]
     if session.trial.kind == "training":
-        lines.append("T is for getting used to the clips and the keys: it is not counted. ↓ goes on to prompt 1.")
+        lines.append("T is to get used to clips and keys, not counted; ↓ goes on to prompt 1.")
     elif session.sitting_seconds() > FATIGUE:
         minutes = session.sitting_seconds() / 60
-        lines.append(
-            f"{minutes:.0f} minutes without a rest: ears tire. All is saved; q leaves, another day goes on here."
-        )
+        lines.append(f"{minutes:.0f} minutes without a rest: ears tire. All is saved; go on another day.")
     else:
         lines.append("after a score the next unheard clip plays; u takes it back")
     if session.done == 0:
