@@ -180,18 +180,30 @@ def floor(model: Any, frames: int, dtype: torch.dtype) -> float:
     return steps * (weights + cached) / statistics.median(rates)
 
 
+def error_of(call: Callable[[], torch.Tensor]) -> str:
+    """What calling raised, in a line; "" when nothing."""
+    try:
+        call()
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+    return ""
+
+
 def measure(
     size: str, seconds: float, repeats: int, device: torch.device, dtype: torch.dtype, only: list[str]
 ) -> dict[str, Any]:
-    """All methods by turns, after a short clip each to warm up."""
+    """All methods by turns, after each has warmed up; one that fails is reported with its error."""
     model = build(size)
     codec = model.config.audio_encoder
     frames = round(seconds * codec.frame_rate)
     steps = frames + model.config.decoder.num_codebooks - 1
-    for name, call in methods(model, codec.frame_rate, device, dtype).items():
-        if not only or name in only:
-            call()
     calls = {name: call for name, call in methods(model, frames, device, dtype).items() if not only or name in only}
+    # On a GPU generate() compiles for the length of its static cache, so that a short clip would warm up nothing.
+    warm = calls if device.type == "cuda" else methods(model, codec.frame_rate, device, dtype)
+    failed = {name: error for name in calls if (error := error_of(warm[name]))}
+    del warm
+    calls = {name: call for name, call in calls.items() if name not in failed}
+    print("".join(f"{size} {name} failed: {error}\n" for name, error in failed.items()), end="", flush=True)
     times: dict[str, list[Time]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
@@ -204,6 +216,8 @@ def measure(
             )
     result: dict[str, Any] = {"frames": frames, "clip_seconds": seconds, "sampling_rate": codec.sampling_rate}
     result["methods"] = {name: summary(measured, steps, seconds) for name, measured in times.items()}
+    if failed:
+        result["failed"] = failed
     if {"ours", "generate() default"} <= set(times):
         pairs = list(zip(times["generate() default"], times["ours"], strict=True))
         result["times_generate_default"] = round(statistics.median(a.seconds / b.seconds for a, b in pairs), 2)
