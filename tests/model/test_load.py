@@ -47,8 +47,16 @@ def hub(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
                 self.send_header("X-Error-Code", "RepoNotFound")
                 self.end_headers()
                 return
-            self.send_response(200)
-            self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
+            digest = hashlib.sha256(body).hexdigest()
+            start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+            if start:
+                server.ranges.append((name, start))  # type: ignore[attr-defined]
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                body = body[start:]
+            else:
+                self.send_response(200)
+            self.send_header("ETag", f'"{digest}"')
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -59,12 +67,13 @@ def hub(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked = []  # type: ignore[attr-defined]
+    server.asked, server.ranges = [], []  # type: ignore[attr-defined]
     address = f"http://127.0.0.1:{server.server_address[1]}"
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     # huggingface_hub reads the environment once, at import.
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -131,7 +140,7 @@ def test_a_hub_model_is_fetched_with_progress_and_then_found_without_asking(hub:
     assert len(hub.asked) == asked  # type: ignore[attr-defined]
 
 
-def test_an_interrupted_download_goes_on_later(hub: http.server.HTTPServer) -> None:
+def test_an_interrupted_download_goes_on_where_it_was(hub: http.server.HTTPServer, tmp_path: Path) -> None:
     class Interrupted(Exception):
         pass
 
@@ -142,7 +151,28 @@ def test_an_interrupted_download_goes_on_later(hub: http.server.HTTPServer) -> N
     with pytest.raises(Interrupted):
         load.resolve_base("someone/tiny", stop_at_the_weights)
     assert locate.cached("someone/tiny") is None
-    assert load.resolve_base("someone/tiny").is_dir()
+    assert load.load_base(load.resolve_base("someone/tiny"), device="cpu", dtype=torch.float32)
+    ((name, start),) = hub.ranges  # type: ignore[attr-defined]
+    assert name == "model.safetensors"
+    assert start >= 10_000
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_a_partial_download_that_is_damaged_is_thrown_away(hub: http.server.HTTPServer, tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def stop_at_the_weights(done: int, total: int) -> None:
+        if done > total / 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        load.resolve_base("someone/tiny", stop_at_the_weights)
+    (part,) = tmp_path.rglob("*.incomplete")
+    part.write_bytes(b"\0" * part.stat().st_size)
+    with pytest.raises(UserError, match="what came is not what the hub has"):
+        load.resolve_base("someone/tiny")
+    assert load.load_base(load.resolve_base("someone/tiny"), device="cpu", dtype=torch.float32)
 
 
 def test_a_name_that_the_hub_does_not_know_is_told_so(hub: http.server.HTTPServer) -> None:
