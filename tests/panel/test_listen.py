@@ -161,11 +161,14 @@ async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> 
 
 
 async def test_in_a_small_terminal_the_result_of_all_pairs_is_seen(runs: Path) -> None:
-    judge(open_evaluation(runs / "first"), "anna", [{"base": 2, "best": 4, "final": 3}]).reveal()
+    scores = [{"base": 2, "best": 4, "final": 3}] * 5 + [{"base": 5, "best": 4, "final": 5}]
+    judge(open_evaluation(runs / "first"), "anna", scores).reveal()
     app = panel(runs)
     async with listening(app, (80, 24)) as pilot:
-        for pair in ("best over base", "final over base", "best over final"):
-            await until(pilot, lambda pair=pair: f"8 of 8 for {pair}, p = 0.008" in text(app))
+        await until(pilot, lambda: "5 of 8 for best over base, p = 0.73" in text(app))
+        assert "5 of 5 for final over base and 3 ties" in text(app)
+        assert "5 of 8 for best over final" in text(app)
+        assert "unlikely to change that." in text(app)
 
 
 async def test_names_shown_early_are_recorded(runs: Path) -> None:

@@ -219,7 +219,7 @@ class ListenScreen(ListenPlaying):
 
         self.tagging = True
         self.write_page()
-        self.app.push_screen(TagScreen(tag_letters(self.panel.settings.review.tags)), tagged)
+        self.app.push_screen(TagScreen(tag_letters(self.panel.settings.review.tags), tagged))
 
     def action_note(self) -> None:
         session = self.session

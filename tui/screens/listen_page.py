@@ -14,7 +14,7 @@ from textual.content import Content
 from engine.contract import liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tui.review import envelope
+from tui.review import envelope, measured
 from tui.review.order import Trial
 from tui.review.session import FATIGUE, Session
 from tui.runs.store import evaluation_folders
@@ -80,6 +80,7 @@ class ListenPage(Place, Background):
             yield Lines(id="tags")
             yield Lines(id="note")
             yield NoteInput(id="note-input", classes="-hidden")
+            yield Lines(id="measured")
         with Container(id="so-far-card", classes="card"):
             yield Lines(id="so-far")
         with Container(id="no-session", classes="card"):
@@ -227,6 +228,14 @@ class ListenPage(Place, Background):
         tags.show(tag_lines(session.review.tags, rating.tags, self.size.width - 4, choosing=self.tagging))
         note = (rating.note, "$foreground") if rating.note else ("–", "$quiet")
         self.query_one("#note", Lines).show([Content.assemble(("note  ", "$quiet"), note)])
+        self.query_one("#measured", Lines).show(self._measured(session))
+
+    def _measured(self, session: Session) -> list[Content]:
+        """What the engine measured of the clip: once names are shown, for it would tell the models apart by eye."""
+        clip = session.item.clips.get(session.trial.model(session.letter))
+        parts = measured.of_clip(clip.measures) if clip and session.names_visible else []
+        most = 2 if self.size.height >= 30 else 1
+        return Content.styled(" · ".join(parts), "$quiet").wrap(self.size.width - 4)[:most] if parts else []
 
     def _write_so_far(self, session: Session) -> None:
         card = self.query_one("#so-far-card")
@@ -241,7 +250,7 @@ class ListenPage(Place, Background):
         if session.names_visible and session.complete:
             # The result is what all was done for: in little room it goes before the single scores.
             frame(card, "Result")
-            lines.show([part for line in said for part in line.wrap(width)][:room])
+            lines.show(said[:room])
             return
         frame(card, "Scores")
         grid = grid_lines(session, width)

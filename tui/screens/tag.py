@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual import events
 
 from tui.screens.dialogs import Dialog
 
 
-class TagScreen(Dialog[str | None]):
-    """Takes the next key and ends with the tag it stands for, or None. The screen below stays in sight."""
+class TagScreen(Dialog[None]):
+    """Takes the next key and gives the tag it stands for, or None, to ``take``. The screen below stays in sight."""
 
     place = "listen"
 
-    def __init__(self, letters: dict[str, str]) -> None:
+    def __init__(self, letters: dict[str, str], take: Callable[[str | None], None]) -> None:
         super().__init__()
         self._letters = letters
+        self._take = take
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -25,4 +28,5 @@ class TagScreen(Dialog[str | None]):
         tag = self._letters.get((event.character or "").lower())
         if tag is None and event.key not in ("escape", "t", "enter", "space"):
             self.notify(f"No tag has the letter {event.character or event.key}.")
-        self.dismiss(tag)
+        self._take(tag)  # now: a screen's result would come after the keys that follow
+        self.dismiss()

@@ -133,7 +133,7 @@ def _result_lines(session: Session, width: int) -> list[Content]:
     found = results.consistency(session.state.listener)
     if found is not None:
         lines.append(Content.styled(statistics.consistency_sentence(found, results.unit), "$quiet"))
-    return [line.truncate(width, ellipsis=True) for line in lines]
+    return [part for line in lines for part in line.wrap(width)]
 
 
 class NoteInput(Input):
