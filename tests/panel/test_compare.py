@@ -130,3 +130,23 @@ async def test_all_three_cards_have_room_at_every_size(runs: Path, size: tuple[i
         await until(pilot, lambda: "lora.rank" in text(app))
         for said in ("Valid loss", "Settings that differ", "Listening", "listened by", "prompt 1 of 8"):
             assert said in text(app), said
+
+
+async def test_measures_of_the_model_stand_below_the_settings_and_in_the_markdown(runs: Path) -> None:
+    measured = runs / "first" / "evaluation" / "set_measures.json"
+    measured.write_text('{"models": {"best": {"frechet_distance": 9.52, "clips": 8}}}')
+    app = compare(runs, "first", "second", "third")
+    async with running(app, size=(120, 50)) as pilot:
+        await pilot.press("equals_sign")
+        await until(pilot, lambda: "lora.dropout" in text(app))
+        await pilot.press(*["pagedown"] * 5)
+        await until(pilot, lambda: "Measured of best" in text(app))
+        assert "-27.0 LUFS" in text(app)
+        assert "9.5" in text(app)
+        await pilot.press("m")
+        await until(pilot, lambda: "-24.0 LUFS" in text(app))
+        await pilot.press("e")
+        (file,) = list(runs.glob("compare-*.md"))
+    assert "## Measures of best, means over the prompts" in file.read_text()
+    assert "| loudness | -27.0 LUFS | – | -27.0 LUFS |" in file.read_text()
+    assert "| Fréchet, whole set | 9.5 | – | – |" in file.read_text()

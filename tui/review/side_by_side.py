@@ -11,8 +11,9 @@ from typing import Any
 from engine.contract import config, events
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tui.review import loudness, statistics
+from tui.review import loudness, measured, statistics
 from tui.review.evaluation import Clip
+from tui.review.report import set_measures
 from tui.review.results import Results, load_results
 from tui.runs.history import History
 
@@ -84,6 +85,17 @@ def listening_rows(sides: Sequence[Side]) -> list[tuple[str, list[str]]]:
     ]
 
 
+def measure_rows(sides: Sequence[Side], model: str) -> list[tuple[str, list[str]]]:
+    """What was measured of a model's clips in each run: means over the prompts, and the measures of the whole set."""
+    evaluations = [side.results.evaluation if side.results else None for side in sides]
+    clips = [[clip.measures for e in [each] if e for item in e.items if (clip := item.clips.get(model)) and clip.path]
+             for each in evaluations]  # fmt: skip
+    sets = [[{"frechet_distance": set_measures(e).get(model, {}).get("frechet_distance")}] if e else []
+            for e in evaluations]  # fmt: skip
+    whole = [(name, values) for name, values in measured.rows(sets) if set(values) != {"–"}]
+    return [*measured.rows(clips), *whole]
+
+
 def _means(results: Results | None, models: Sequence[str]) -> str:
     means = results.means() if results else {}
     return " / ".join(f"{means[model]:.1f}" if model in means else "–" for model in models) if means else "–"
@@ -147,7 +159,11 @@ def markdown(sides: Sequence[Side]) -> str:
     lines += _table("setting", head, [(name, [json.dumps(value) for value in values]) for name, values in rows])
     lines += ["", f"{equal} settings are equal.", "", "## Listening", ""]
     heard = listening_rows(sides)
-    return "\n".join([*lines, *(_table("", head, heard) if heard else ["Nothing has been judged yet."]), ""])
+    lines += _table("", head, heard) if heard else ["Nothing has been judged yet."]
+    for model in ("base", "best", "final"):
+        if found := measure_rows(sides, model):
+            lines += ["", f"## Measures of {model}, means over the prompts", "", *_table("measure", head, found)]
+    return "\n".join([*lines, ""])
 
 
 def _loss(value: float) -> str:

@@ -23,6 +23,7 @@ from tui.review.side_by_side import (
     listening_rows,
     load_side,
     markdown,
+    measure_rows,
     prompts,
     same_prompt,
     settings_rows,
@@ -155,6 +156,10 @@ class CompareScreen(Place, Background):
             shown.append(Content.styled("One run only: space in Runs marks others for Compare.", "$quiet"))
         elif not rows:
             shown.append(Content.styled("None: these runs were made with the same settings.", "$quiet"))
+        found = measure_rows(self._sides, self._model)
+        if found:
+            shown += [Content(""), Content.styled(f"Measured of {self._model}, means over the prompts", "$quiet")]
+            shown += [self._row(name, values, width) for name, values in found]
         lines.show([self._head(width), *shown])
 
     @property
@@ -269,6 +274,7 @@ class CompareScreen(Place, Background):
         playing = self._clips is not None and self.panel.player.status.playing
         self._model = MODELS[(MODELS.index(self._model) + 1) % len(MODELS)]
         self._other_clips(playing)
+        self._write_settings()
 
     def _other_clips(self, playing: bool) -> None:
         if self._clips is not None:
