@@ -105,10 +105,8 @@ def _publish(part: Path, folder: Path) -> None:
 
 def fingerprint(folder: Path) -> str:
     """Hash of an adapter folder's weights and scaling: equal when and only when two adapters change a model alike."""
-    from safetensors.torch import load_file
-
     settings = _adapter_config(folder)
-    tensors = load_file(Path(folder) / WEIGHTS)
+    tensors = _tensors(folder)
     scaling = [settings.get(name) for name in ("r", "lora_alpha", "use_rslora")]
     return _digest(tensors.items(), json.dumps(scaling))
 
@@ -133,12 +131,10 @@ def merge_into(decoder: nn.Module, folder: Path) -> None:
     The sum is formed in fp32 and rounded once to the weights' own type. Raises UserError for a folder that is no
     adapter or does not fit the model.
     """
-    from safetensors.torch import load_file
-
     settings = _adapter_config(folder)
     rank, alpha = settings["r"], settings["lora_alpha"]
     scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
-    tensors = load_file(Path(folder) / WEIGHTS)
+    tensors = _tensors(folder)
     modules = dict(decoder.named_modules())
     with torch.no_grad():
         for name in sorted(tensors):
@@ -156,15 +152,25 @@ def merge_into(decoder: nn.Module, folder: Path) -> None:
 def merge(run: RunDir, which: str, out_dir: Path) -> None:
     """Write a plain MusicGen folder: the run's base with its best or final adapter merged in, in fp32.
 
-    Raises UserError when there is no such adapter, or when ``out_dir`` exists and is not empty.
+    Raises UserError when there is no such adapter, or when ``out_dir`` cannot be written or is not empty.
     """
     folder = {"best": run.best_model, "final": run.final_model}.get(which)
     if folder is None:
         raise UserError(f"There is no model {which!r} to merge; take best or final.")
     out_dir = Path(out_dir)
-    if out_dir.exists() and any(out_dir.iterdir()):
-        raise UserError(f"{out_dir} exists and is not empty; give a new folder.")
     _adapter_config(folder)
+    try:
+        # At once: the model is loaded in vain when there is no place to put it.
+        out_dir.mkdir(parents=True, exist_ok=True)
+        if any(out_dir.iterdir()):
+            raise UserError(f"{out_dir} exists and is not empty; give a new folder.")
+        _write_merged(run, folder, out_dir)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{out_dir} cannot be written ({reason}); give a new folder on a disk with room.") from None
+
+
+def _write_merged(run: RunDir, folder: Path, out_dir: Path) -> None:
     base = resolve_base(run.settings().model.base)
     model: Any = merge_adapter(load_base(base, device="cpu", dtype=torch.float32), folder)
     with quiet():
@@ -183,6 +189,19 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} is no adapter folder ({getattr(error, 'strerror', None) or error}); "
             "train the run to its end first."
+        ) from None
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(Path(folder) / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"The adapter {folder} is damaged ({getattr(error, 'strerror', None) or error}); "
+            "take another model of the run, or train it again."
         ) from None
 
 

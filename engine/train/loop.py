@@ -57,6 +57,10 @@ def train(run: RunDir, settings: config.Settings, *, resume: bool = False) -> st
             journal.state("failed", error=f"{type(error).__name__}: {error}")
             return "failed"
         finally:
+            # However the run ends: what a tracker still holds back would be lost with the process. Not end_training,
+            # which would also end the process group, and evaluation still needs that.
+            for tracker in accelerator.trackers:
+                tracker.finish()
             journal.close()
 
 
@@ -272,9 +276,6 @@ def _finish(session: Session) -> None:
     if session.progress.best_loss is None:
         _save_model(session, "best")
         session.journal.note("no validation gave a finite loss: best_model holds the final weights")
-    # Not end_training: it would also end the process group, which evaluation still needs.
-    for tracker in session.accelerator.trackers:
-        tracker.finish()
     health.report(session.journal, ended=True)
 
 

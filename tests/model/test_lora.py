@@ -126,6 +126,18 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
         lora.fingerprint(tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"torn" * 10])
+def test_an_adapter_whose_weights_are_damaged_is_named(tiny_model: Path, tmp_path: Path, content: bytes | None) -> None:
+    lora.save(adapted(tiny_model), tmp_path / "adapter", base="a")
+    (tmp_path / "adapter" / lora.WEIGHTS).unlink()
+    if content is not None:
+        (tmp_path / "adapter" / lora.WEIGHTS).write_bytes(content)
+    with pytest.raises(UserError, match=r"The adapter .*adapter is damaged"):
+        lora.fingerprint(tmp_path / "adapter")
+    with pytest.raises(UserError, match=r"The adapter .*adapter is damaged"):
+        lora.merge_adapter(load.load_base(tiny_model, device="cpu", dtype=torch.float32), tmp_path / "adapter")
+
+
 def test_merge_writes_a_plain_model_that_transformers_loads(tiny_model: Path, tmp_path: Path) -> None:
     from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
@@ -139,6 +151,10 @@ def test_merge_writes_a_plain_model_that_transformers_loads(tiny_model: Path, tm
     assert AutoProcessor.from_pretrained(tmp_path / "merged")
     with pytest.raises(UserError, match="is not empty"):
         lora.merge(run, "best", tmp_path / "merged")
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"file(/below)? cannot be written \(.*\); give a new folder"):
+            lora.merge(run, "best", place)
     shutil.rmtree(run.best_model)
     with pytest.raises(UserError, match="train the run to its end"):
         lora.merge(run, "best", tmp_path / "other")

@@ -265,6 +265,45 @@ def test_a_tracker_that_is_not_installed_is_named(make_run: MakeRun) -> None:
         train(run, run.settings())
 
 
+class Tracker:
+    """Stands in for a tracker, none of which is installed here."""
+
+    name = "stand-in"
+
+    def __init__(self) -> None:
+        self.told: list[dict] = []
+        self.finished = 0
+
+    def log(self, values: dict, step: int | None = None, **_: object) -> None:
+        self.told.append({"step": step, **values})
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+def test_a_tracker_hears_every_curve_and_is_closed_however_the_run_ends(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = {}
+    for name, sums in (("whole", Trainee.sums), ("broken", lambda *_: 1 / 0)):
+        tracker, run = Tracker(), make_run(name)
+
+        def tracked(run: RunDir, settings: config.Settings, tracker: Tracker = tracker) -> object:
+            accelerator = setup.accelerator_for(run, settings)
+            accelerator.trackers.append(tracker)
+            return accelerator
+
+        monkeypatch.setattr(loop, "accelerator_for", tracked)
+        monkeypatch.setattr(Trainee, "sums", sums)
+        end = train(run, run.settings())
+        ended[end] = tracker.finished
+        if name == "whole":
+            for kind in ("train", "valid"):
+                curve = [entry[f"{kind}/loss"] for entry in tracker.told if f"{kind}/loss" in entry]
+                assert curve == [event["loss"] for event in told(run, kind)]
+    assert ended == {"done": 1, "failed": 1}
+
+
 def test_a_stereo_base_model_is_trained_on_both_channels(make_run: MakeRun, tmp_path: Path) -> None:
     from tests.models import build_tiny
 
