@@ -212,6 +212,13 @@ async def test_a_session_goes_on_where_it_was_left(runs: Path) -> None:
         assert [trial.order for trial in screen_of(again).session.trials] == order
 
 
+async def test_a_session_that_was_begun_with_scores_says_that_it_goes_on_so(runs: Path) -> None:
+    judge(open_evaluation(runs / "first"), "anna", [{"base": 2, "best": 4, "final": 3}])
+    app = panel(runs, "review.mode=ranking")
+    async with listening(app) as pilot:
+        await until(pilot, lambda: "goes on as it was begun, with review.mode = scores" in told(app))
+
+
 async def test_another_listener_begins_anew_and_a_bad_name_is_refused(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
@@ -263,6 +270,7 @@ async def test_clips_that_are_one_are_not_drawn_before_they_are_judged(tmp_path:
 async def test_ranking_takes_ranks_ties_and_all_bad(runs: Path) -> None:
     app = panel(runs, "review.mode=ranking", "review.training_item=false")
     async with listening(app) as pilot:
+        assert "equal ranks are ties" in text(app)
         await pilot.press("1", "1", "5", "2")
         ranks = stored(runs)["ratings"]["1"]
         assert [ranks[letter]["rank"] for letter in "ABC"] == [1, 1, 2]

@@ -157,6 +157,13 @@ def test_the_next_unheard_clip_is_looked_for_from_the_cursor_on(session: Session
     assert session.next_unheard() == (0, "A")
 
 
+def test_a_session_says_which_settings_it_keeps_from_its_beginning(session: Session, evaluation: Evaluation) -> None:
+    assert session.kept() == []
+    session.rate(3)
+    again = Session.open(evaluation, "anna", Review(mode="ranking", repeats=2))
+    assert again.kept() == ["review.mode = scores", "review.repeats = 0"]
+
+
 def test_a_minimum_of_listening_is_asked_for_when_set(evaluation: Evaluation) -> None:
     session = Session.open(evaluation, "anna", Review(min_listen=3.0), seed=1)
     session.go(1, "A")

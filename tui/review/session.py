@@ -165,6 +165,13 @@ class Session:
     def names_visible(self) -> bool:
         return self.state.revealed is not None
 
+    def kept(self) -> list[str]:
+        """What this session keeps from its beginning although the settings say something else now."""
+        found = [f"review.mode = {self.state.mode}"] if self.state.mode != self.review.mode else []
+        main = sum(trial.kind == "main" for trial in self.trials)
+        repeats = sum(trial.kind == "repeat" for trial in self.trials)
+        return [*found, f"review.repeats = {repeats}"] if repeats != min(self.review.repeats, main) else found
+
     def next_unheard(self) -> tuple[int, str] | None:
         """Trial index and letter of the next clip that was not played, from the cursor on; None when all were."""
         return self._next(lambda trial, letter: self.rating(trial, letter).heard <= 0)

@@ -105,6 +105,8 @@ class ListenScreen(ListenPlaying):
             self.write_page()
             return
         self.session, self.playback = session, Playback(self.panel.player, session)
+        if kept := session.kept():
+            self.notify(f"This session goes on as it was begun, with {' and '.join(kept)}; w begins another.")
         for problem in session.evaluation.left_out[:3]:
             self.notify(problem, severity="warning")
         if missing := len(session.evaluation.missing_files):

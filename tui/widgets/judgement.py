@@ -108,6 +108,8 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
     elif session.sitting_seconds() > FATIGUE:
         minutes = session.sitting_seconds() / 60
         lines.append(f"{minutes:.0f} minutes without a rest: ears tire. All is saved; go on another day.")
+    elif session.state.mode == "ranking":
+        lines.append("ranking: 1 is the best, equal ranks are ties, x says all are bad; u takes back")
     else:
         lines.append("after a score the next unheard clip plays; u takes it back")
     if session.done == 0:
