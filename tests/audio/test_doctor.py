@@ -10,7 +10,7 @@ import pytest
 
 from tests.audio.parts import Pulse
 from tui.audio.doctor import audio_findings, run_doctor
-from tui.audio.laptop import Server, fetch_line, over_ssh, this_server
+from tui.audio.laptop import Server, fetch_line, instructions, over_ssh, this_server
 
 
 def test_the_address_the_laptop_used_is_the_one_that_is_printed() -> None:
@@ -34,6 +34,14 @@ def test_the_line_to_fetch_a_clip_hides_the_model(tmp_path: Path) -> None:
     assert line.startswith("scp -P 2222 me@gpu:")
     assert "best_model" not in line
     assert "piano" not in line
+
+
+def test_a_forwarded_sound_server_gets_its_cookie_and_the_folder_for_it_first() -> None:
+    printed = instructions(Server("me", "gpu", 2222), 8765)
+    for laptop in ("Linux laptops\n", "macOS laptops ("):
+        part = printed.split(laptop, 1)[1]
+        copy = part.index("scp -P 2222 ~/.config/pulse/cookie me@gpu:.config/pulse/")
+        assert part.index("mkdir -p .config/pulse") < copy < part.index("ssh -R")
 
 
 def test_without_any_sound_the_finding_warns_with_the_way_out() -> None:

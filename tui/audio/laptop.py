@@ -97,6 +97,7 @@ def instructions(server: Server, port: int, unix_socket: str = "") -> str:
     """For each kind of laptop the exact ssh line and ssh_config stanza."""
     browser = browser_line(server, port, unix_socket)
     forward = f"    LocalForward {port} {browser_target(port, unix_socket)}"
+    cookie = f"scp {server.scp_port}~/.config/pulse/cookie {server.user}@{server.host}:.config/pulse/"
     return f"""\
 Sound on your laptop, by way of this server ({server.host})
 
@@ -109,7 +110,8 @@ Browser: macOS, Windows 10 and later (PowerShell), Linux; nothing to install on 
 
 PulseAudio or PipeWire: Linux laptops
   Once: the server needs pulseaudio-utils and libasound2-plugins. On the laptop:
-    ssh {server.target} rm -f {default_socket()}
+    ssh {server.target} "mkdir -p .config/pulse; rm -f {default_socket()}"
+    {cookie}   (PulseAudio alone; without it some connections are refused)
     ssh -R {default_socket()}:/run/user/$(id -u)/pulse/native {server.target}
   or for good in ~/.ssh/config (put your own number from `id -u` for 1000):
 {_indent(_stanza(server, f"    RemoteForward {default_socket()} /run/user/1000/pulse/native"))}
@@ -117,8 +119,9 @@ PulseAudio or PipeWire: Linux laptops
 
 PulseAudio: macOS laptops (the browser needs less)
   Once: brew install pulseaudio
-    scp {server.scp_port}~/.config/pulse/cookie {server.user}@{server.host}:.config/pulse/cookie
     pulseaudio --daemonize --exit-idle-time=-1 --load="module-native-protocol-tcp listen=127.0.0.1"
+    ssh {server.target} mkdir -p .config/pulse
+    {cookie}
     ssh -R 127.0.0.1:24713:127.0.0.1:4713 {server.target}
   or for good in ~/.ssh/config:
 {_indent(_stanza(server, "    RemoteForward 127.0.0.1:24713 127.0.0.1:4713"))}
