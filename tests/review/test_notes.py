@@ -158,6 +158,12 @@ def test_an_evaluation_folder_is_exported_beside_the_run_it_belongs_to(run: RunD
     assert "8 of 8 for best over base" in run.notes.read_text()
 
 
+def test_points_and_places_of_different_listeners_are_said_to_be_mixed(run: RunDir) -> None:
+    judge(open_evaluation(run.path), "ben", [{"base": 3, "best": 1, "final": 2}], mode="ranking")
+    notes.export(run)
+    assert "points and places are mixed" in run.notes.read_text()
+
+
 def test_another_prompt_set_has_notes_of_its_own(run: RunDir) -> None:
     notes.export(run)
     make_evaluation(run.evaluation("jazz"), ["cool jazz"])

@@ -35,7 +35,15 @@ def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
 
 def run_or_clips(args: argparse.Namespace, name: str) -> rundir.RunDir:
     """A run, or a folder of clips that another script made: in the runs folder by its name, or at that path."""
-    for path in (runs_dir(args) / name, Path(name).expanduser()):
+    named = Path(name).expanduser()
+    if named.name == store.RESULTS and named.is_file():
+        named = named.parent
+    for path in (runs_dir(args) / name, named):
         if path.is_dir() and store.is_foreign(path):
             return rundir.RunDir(path)
+    if named.is_dir() and not any((path / "config.toml").is_file() for path in (runs_dir(args) / name, named)):
+        raise UserError(
+            f"{name} holds neither a run (config.toml) nor clips ({store.RESULTS}, also in a folder evaluation); "
+            "`mgl-tui runs` lists the runs."
+        )
     return run(args, name)

@@ -149,6 +149,8 @@ def _conclusions(found: Report) -> list[str]:
     if results is None or not results.judgements:
         return ["## Result", "", "Nothing has been judged yet."]
     lines = ["## Result", "", *(f"- {sentence}" for sentence in results.sentences())]
+    if len({session.mode for session in results.sessions}) > 1:
+        lines.append("- some scored and some ranked: points and places are mixed in what follows for all")
     for session in results.sessions:
         consistent = statistics.consistency_sentence(results.consistency(session.listener), results.unit)
         lines.append(f"- {session.listener}: {consistent}")
