@@ -60,7 +60,7 @@ def _rounds(command: Command) -> None:
 
     one = _with_settings(command("train", "rounds.train", "train, then make the clips"))
     one.add_argument("--name", metavar="N", help="name of the run (default: the first free one)")
-    one.add_argument("--resume", action="store_true", help="go on with the run --name from its last checkpoint")
+    one.add_argument("--resume", action="store_true", help="go on with the run --name; --set changes what it may")
     _with_detach(one)
 
     one = command("resume", "rounds.resume", "go on from a run's last checkpoint")

@@ -69,15 +69,19 @@ def groups(clips: list[Clip], pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def split_by_track(clips: list[Clip], pairs: Iterable[tuple[int, int]], seed: int = 0) -> list[str]:
-    """ "train" or "valid" per clip, about VALID_SHARE valid, no track on both sides. Raises UserError for one track."""
+    """ "train" or "valid" per clip, about VALID_SHARE valid, no track on both sides. Raises UserError for one track.
+
+    Clips of another split, such as "test", stay where they are.
+    """
     members = defaultdict(list)
     for number, root in enumerate(groups(clips, pairs)):
-        members[root].append(number)
+        if clips[number].split in ("train", "valid"):
+            members[root].append(number)
     if len(members) < 2:
         raise UserError("All clips are of one track, so no split can keep it on one side; add clips of another track.")
-    wanted = max(1, round(len(clips) * VALID_SHARE))
+    wanted = max(1, round(sum(map(len, members.values())) * VALID_SHARE))
     order = [list(members.values())[index] for index in np.random.default_rng(seed).permutation(len(members))]
-    splits = ["train"] * len(clips)
+    splits = ["train" if clip.split == "valid" else clip.split for clip in clips]
     taken = 0
     # A track so long that it would take much more than its share stays in train, unless there is no other.
     for group in [group for group in order if len(group) <= wanted] or [min(order, key=len)]:

@@ -13,17 +13,11 @@ from typing import Any, NamedTuple
 import torch
 
 from engine.contract import config
+from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
 from engine.model import lora
 
 _NAME = re.compile(r"step-(\d{6,})")
-_MAY_CHANGE = (
-    "train.micro_batch", "train.gradient_checkpointing", "train.compile", "train.validate_train_sample",
-    "train.save_steps", "train.keep_checkpoints", "train.logging_steps", "train.early_stopping", "train.start_gate",
-    "train.report_to", "data.cache_dir", "data.dir", "data.metadata",
-)  # fmt: skip
-"""Settings of these sections that a resumed run may change without its curve telling a lie. The data themselves are
-compared by fingerprint, so where they lie does not matter."""
 
 
 @dataclass
@@ -131,19 +125,6 @@ def last(folder: Path, settings: config.Settings) -> Last | None:
         return None
     progress, before, identity = read_state(found[-1])
     return Last(found[-1], progress, identity, refuse_changes(before, settings))
-
-
-def refuse_changes(old: config.Settings, new: config.Settings) -> list[str]:
-    """Lines that name each changed setting. Raises UserError for a change with which going on would be a lie."""
-    changes = [c for c in config.difference(old, new) if c.name.split(".")[0] in ("model", "data", "lora", "train")]
-    lines = [f"{change.name}: {change.old} -> {change.new}" for change in changes]
-    refused = [line for change, line in zip(changes, lines, strict=True) if change.name not in _MAY_CHANGE]
-    if refused:
-        raise UserError(
-            f"The run cannot go on with other settings than it began with ({'; '.join(refused)}); "
-            "set them back, or start a new run."
-        )
-    return lines
 
 
 def refuse_other_data(then: dict[str, str], now: dict[str, str]) -> None:

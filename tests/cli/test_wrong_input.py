@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from engine.contract import config, rundir
 from tests.cli.conftest import Place
 
 
@@ -40,6 +45,47 @@ def test_a_warm_up_that_cannot_end(place: Place) -> None:
     sentence = refused(place, "train", "--set", "train.warmup_steps=6")
     assert "train.warmup_steps = 6" in sentence
     assert "auto" in sentence
+
+
+def test_a_setting_that_a_resumed_run_cannot_change_leaves_the_run_as_it_was(place: Place) -> None:
+    run = rundir.create(place.runs, "one", config.load(place.config))
+    before = run.config.read_text()
+    sentence = refused(place, "train", "--resume", "--name", "one", "--set", "train.learning_rate=0.5")
+    assert "train.learning_rate: 0.001 -> 0.5" in sentence
+    assert run.config.read_text() == before
+    assert not run.events.exists()
+
+
+def test_a_resumed_run_takes_the_settings_that_it_may_change(place: Place) -> None:
+    run = rundir.create(place.runs, "one", config.load(place.config))
+    done = place.mgl("train", "--resume", "--name", "one", "--set", "train.save_steps=5", "--set", "data.dir=none")
+    assert "changed: train.save_steps: 2 -> 5" in done.stderr
+    assert run.settings().train.save_steps == 5
+    # Relative to where the command was given.
+    assert f"The data folder {place.folder / 'none'} does not exist" in done.stderr
+
+
+def test_on_a_terminal_the_checks_own_sentence_is_the_only_one(place: Place) -> None:
+    for clip in (place.folder / "data").glob("*/*.wav"):
+        clip.write_bytes((place.folder / "data/train/train0.wav").read_bytes())
+    panel, terminal = pty.openpty()
+    command = [sys.executable, "-m", "tui.cli", "check", "--fix-split"]
+    engine = subprocess.Popen(
+        command, cwd=place.folder, env=place.environment, stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    assert engine.wait(60) == 1
+    said = os.read(panel, 100_000).decode()
+    os.close(panel)
+    assert "All clips are of one track" in said
+    assert "without a word" not in said
+
+
+def test_a_new_split_is_said_how_to_use(place: Place) -> None:
+    done = place.mgl("check", "--fix-split")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{place.folder / 'data/metadata_by_track.json'}\n"
+    assert "--set data.metadata=metadata_by_track.json" in done.stderr
 
 
 def test_a_name_that_is_no_file_name(place: Place) -> None:

@@ -324,6 +324,14 @@ def test_a_split_by_track_keeps_pieces_together(data: Data) -> None:
     assert fix_split(data.settings()).name == "metadata_by_track_2.json"
 
 
+def test_a_split_by_track_leaves_a_test_set_alone() -> None:
+    names = [f"{'test' if n % 10 == 9 else 'train'}/song{n:03d}_01_0001.wav" for n in range(100)]
+    clips = [metadata.Clip(name, Path("/x") / name, "x", name.split("/")[0]) for name in names]
+    splits = split_by_track(clips, [])
+    assert [split == "test" for split in splits] == [clip.split == "test" for clip in clips]
+    assert splits.count("valid") == 9
+
+
 def test_a_split_takes_about_a_tenth_and_never_everything() -> None:
     clips = [metadata.Clip(f"t{n:03d}_01_0001.wav", Path(f"/x/{n}"), "x", "train") for n in range(100)]
     splits = split_by_track(clips, [])

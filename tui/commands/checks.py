@@ -60,6 +60,8 @@ def _fix_split(settings: config.Settings) -> int:
     if done.returncode:
         raise UserError(_last_line(done.stderr))
     print(done.stdout, end="")
+    name = Path(done.stdout.strip()).name
+    print(f'to train on it: data.metadata = "{name}" in the settings, or --set data.metadata={name}', file=sys.stderr)
     return 0
 
 
@@ -76,5 +78,7 @@ def _engine_check(settings: config.Settings, flag: str) -> subprocess.CompletedP
 
 
 def _last_line(text: str | None) -> str:
-    lines = (text or "").strip().splitlines()
+    if text is None:
+        return "the check failed; what it said stands above"
+    lines = text.strip().splitlines()
     return lines[-1] if lines else "the engine's check ended without a word; try `python -m engine check config.toml`"

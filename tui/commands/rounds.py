@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from engine.contract import events, liveness, paths, rundir
+from engine.contract import config, events, liveness, paths, rundir
+from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
 from tui.commands import find
 from tui.commands.progress import follow, last_words
@@ -19,7 +21,10 @@ def train(args: argparse.Namespace) -> int:
     if args.resume:
         if not args.name:
             raise UserError("--resume needs the run's name: mgl-tui train --resume --name NAME.")
-        return _run_engine(find.run(args, args.name), args, lambda run: launch.start(run, resume=True))
+        run = find.run(args, args.name)
+        if args.set:
+            _change_settings(run, args.set)
+        return _run_engine(run, args, lambda run: launch.start(run, resume=True))
     settings = find.settings(args)
     folder = find.runs_dir(args)
     run = rundir.create(folder, args.name or rundir.free_name(folder, "run"), settings)
@@ -82,6 +87,17 @@ def demo(args: argparse.Namespace) -> int:
     return run_panel(
         folder, settings=settings, open_run=run, mode="monitor", listener=args.listener, listen_when_done=True
     )
+
+
+def _change_settings(run: rundir.RunDir, assignments: list[str]) -> None:
+    """Write changed settings into a run that is to go on, and show them. Raises UserError when it cannot with them."""
+    if liveness.is_held(run):
+        raise UserError(f"{run.name} is being worked on by an engine; stop it before you change its settings.")
+    old = run.settings()
+    new = config.resolved(config.override(old, assignments), Path.cwd())
+    for line in refuse_changes(old, new):
+        print(f"changed: {line}", file=sys.stderr)
+    rundir.write_atomically(run.config, config.dumps(new))
 
 
 def _run_engine(run: rundir.RunDir, args: argparse.Namespace, start: Callable[[rundir.RunDir], int]) -> int:
