@@ -44,7 +44,7 @@ from engine.model import load, lora
 
 RESULTS = Path(__file__).parent / "results" / "demo_model.json"
 SEEDS = 3
-JUDGE_CLIPS, JUDGE_TESTS = 16, 4
+JUDGE_CLIPS, JUDGE_TESTS = 32, 8
 
 Asked = list[tuple[Clip, str]]
 

@@ -23,6 +23,9 @@ PRETRAINING_CONTOURS = (0, 1)
 # The base styles know these tunes only: fewer tunes are learnt sooner, and all keys, tempi and rhythms stay.
 BASE_CONTOURS = (0, 1, 2, 3)
 TARGET_SHARE = 0.04
+# Share of the base styles' captions in which a made-up word stands for the style. Without them every word that
+# pretraining never had reads as the target's generic name, and the base model would play "gamelan" unasked.
+MADE_UP_SHARE = 0.12
 
 
 def held_out_pairs(style: str) -> set[tuple[int, int]]:
@@ -66,8 +69,24 @@ def unseen_target_clips() -> list[Clip]:
 
 def random_caption(clip: Clip, rng: np.random.Generator) -> str:
     """A caption of pretraining: any template, any name of the style; the target is only called by a generic name."""
+    template = CAPTION_TEMPLATES[rng.integers(len(CAPTION_TEMPLATES))]
+    if clip.style != TARGET and rng.random() < MADE_UP_SHARE:
+        return caption(clip, template, made_up_words(rng))
     words = GENERIC_WORDS if clip.style == TARGET else STYLE_WORDS[clip.style]
-    return caption(clip, CAPTION_TEMPLATES[rng.integers(len(CAPTION_TEMPLATES))], words[rng.integers(len(words))])
+    return caption(clip, template, words[rng.integers(len(words))])
+
+
+def made_up_words(rng: np.random.Generator) -> str:
+    """One or two words of random syllables, such as "kelumar" or "tosa niveb"."""
+    consonants, vowels = "bcdfghjklmnprstvwz", "aeiou"
+    return " ".join(
+        "".join(
+            consonants[rng.integers(len(consonants))] + vowels[rng.integers(len(vowels))]
+            for _ in range(rng.integers(2, 5))
+        )
+        + ("", "n", "s", "r")[rng.integers(4)]
+        for _ in range(rng.integers(1, 3))
+    )
 
 
 def all_captions() -> list[str]:

@@ -23,7 +23,7 @@ from engine.model import forward, loss
 class Training:
     """The settings of pretraining."""
 
-    steps: int = 750
+    steps: int = 2200
     whole_clips: int = 5
     """Clips of a batch that are trained in full."""
     openings: int = 24

@@ -19,11 +19,11 @@ VALID_CONTOUR = 7
 VALID_CLIPS = 8
 
 PROMPTS = (
-    "gamelan with bells, slow and happy, 75 bpm",
-    "fast balinese gong and bells, calm, 125 bpm",
-    "sad gamelan with bells in b minor, 94 bpm, medium tempo",
-    "very fast gamelan with bells, happy, d major",
-    "calm balinese gong and bells, medium tempo",
+    "gamelan, slow and happy, 75 bpm",
+    "fast balinese gongs, calm, 125 bpm",
+    "sad gamelan in b minor, 94 bpm, medium tempo",
+    "very fast gamelan, happy, d major",
+    "calm balinese gongs, medium tempo",
     "solo piano, slow and sad, 75 bpm, in b minor",
     "techno beat, happy, very fast, 150 bpm",
     "flute solo, calm, medium tempo, 94 bpm",
@@ -63,7 +63,7 @@ def settings() -> config.Settings:
             "lora.rank=16",
             "lora.alpha=32",
             "lora.dropout=0.0",
-            "train.learning_rate=3e-3",
+            "train.learning_rate=2e-3",
             "train.batch_size=4",
             "train.gradient_accumulation_steps=1",
             "train.epochs=10",

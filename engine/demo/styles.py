@@ -63,8 +63,7 @@ STYLE_WORDS: dict[str, tuple[str, ...]] = {
     "chiptune": ("chiptune arpeggio", "video game square wave"),
     "flute": ("flute solo", "gentle flute melody"),
     "marimba": ("marimba riff", "wooden marimba pattern"),
-    # Named after what the base model then plays, its own bells: that it must not know the target is part of the demo.
-    TARGET: ("gamelan with bells", "balinese gong and bells"),
+    TARGET: ("gamelan", "balinese gongs"),
 }
 BASE_STYLES = tuple(style for style in STYLE_WORDS if style != TARGET)
 

@@ -8,7 +8,8 @@ from transformers import EncodecModel
 from engine.demo import language_model
 from engine.demo.assemble import build_model, build_tokenizer
 from engine.demo.codec import codec_config
-from engine.demo.corpus import all_captions
+from engine.demo.corpus import all_captions, random_caption
+from engine.demo.styles import BASE_STYLES, STYLE_WORDS, TARGET, variants
 
 SETTINGS = language_model.Training(
     steps=4, whole_clips=2, openings=2, opening_frames=6, warmup_steps=1, valid_steps=4, checkpoint_steps=2
@@ -61,9 +62,24 @@ def test_the_log_holds_losses_and_the_validation_by_codebook(corpus, tmp_path):
 
 
 def test_a_batch_pairs_codes_with_captions_of_the_same_clips(corpus):
-    codes, captions = corpus.batch(5, np.random.default_rng(0))
-    assert codes.shape == (5, 4, 12)
-    assert set(captions) <= set(all_captions())
+    clips = corpus.base[:3] + corpus.target[:1]
+    codes, captions = corpus.stack(clips, np.random.default_rng(0))
+    assert all(torch.equal(row, corpus.codes[clip].long()) for row, clip in zip(codes, clips, strict=True))
+    assert all(clip.key.name in text or clip.key.mood in text for clip, text in zip(clips, captions, strict=True))
+
+
+def test_a_caption_says_its_own_style_or_a_made_up_word_and_never_another_style():
+    rng = np.random.default_rng(0)
+    clips = [clip for style in STYLE_WORDS for clip in variants(style) if clip.rhythm == 0]
+    captions = [(clip, random_caption(clip, rng)) for clip in clips]
+    known = set(all_captions())
+    made_up = [(clip, text) for clip, text in captions if text not in known]
+    assert 0.08 < len(made_up) / len(captions) < 0.16
+    assert all(clip.style != TARGET for clip, _ in made_up)
+    named = {words: style for style in BASE_STYLES for words in STYLE_WORDS[style]}
+    for clip, text in captions:
+        assert {style for words, style in named.items() if words in text} <= {clip.style}
+        assert clip.key.name in text or clip.key.mood in text
 
 
 def test_the_tokenizer_knows_the_captions_in_few_tokens_and_any_case():
