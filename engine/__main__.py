@@ -39,7 +39,7 @@ def train(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     run = rundir.open_run(args.run)
-    models = args.models.split(",") if args.models else None
+    models = [name.strip() for name in args.models.split(",")] if args.models else None
     with requests, held(run), failure_is_an_event(run):
         from engine.generate.evaluate import evaluate as evaluate_run
 
@@ -105,14 +105,19 @@ def held(run: rundir.RunDir) -> AbstractContextManager[None]:
 @contextmanager
 def failure_is_an_event(run: rundir.RunDir) -> Iterator[None]:
     """Whatever ends the block is the run's last state, so that the panel can say why it ended."""
+    before = _failures(run)
     try:
         yield
     except Exception as error:
-        if liveness.state_of(run).phase != "failed":
+        if _failures(run) == before:
             sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             with events.EventLog(run.events) as log:
                 log.write("state", state="failed", error=sentence)
         raise
+
+
+def _failures(run: rundir.RunDir) -> int:
+    return sum(event.get("state") == "failed" for event in events.read(run.events))
 
 
 def parser() -> argparse.ArgumentParser:

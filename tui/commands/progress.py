@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import Any
@@ -35,8 +36,19 @@ def follow(run: RunDir, pid: int, *, since: int = 0) -> liveness.RunState:
             time.sleep(POLL_SECONDS)
     state = liveness.state_of(run)
     if state.state not in events.END_STATES or (status and state.state == "done"):
-        return liveness.RunState("failed", state.phase, last_words(run))
+        return liveness.RunState("failed", state.phase, _killed(status, state.phase) or last_words(run))
     return state
+
+
+def _killed(status: int, phase: str) -> str:
+    """What to say of an engine that a signal ended, which had no last words; "" of any other."""
+    if status >= 0:
+        return ""
+    doing = f" while {phase}" if phase and phase not in events.END_STATES else ""
+    return (
+        f"the engine was killed{doing} ({signal.Signals(-status).name}), as the system does when memory runs out; "
+        "start it again: what it had finished is kept."
+    )
 
 
 def last_words(run: RunDir) -> str:

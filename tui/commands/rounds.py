@@ -37,13 +37,14 @@ def resume(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     run = find.run(args, args.run)
-    models = args.models.split(",") if args.models else None
+    models = [name.strip() for name in args.models.split(",")] if args.models else None
     args.detach = False
     return _run_engine(
         run, args,
         lambda run: launch.evaluate(
             run, prompts=args.prompts, set_name=args.set_name, models=models, repeats=args.repeats
         ),
+        set_name=args.set_name,
     )  # fmt: skip
 
 
@@ -100,7 +101,12 @@ def _change_settings(run: rundir.RunDir, assignments: list[str]) -> None:
     rundir.write_atomically(run.config, config.dumps(new))
 
 
-def _run_engine(run: rundir.RunDir, args: argparse.Namespace, start: Callable[[rundir.RunDir], int]) -> int:
+def _run_engine(
+    run: rundir.RunDir,
+    args: argparse.Namespace,
+    start: Callable[[rundir.RunDir], int],
+    set_name: str | None = None,
+) -> int:
     """Start an engine on the run; come back at once when asked to, else show its progress to the end."""
     since = len(events.read(run.events))
     pid = start(run)
@@ -117,18 +123,19 @@ def _run_engine(run: rundir.RunDir, args: argparse.Namespace, start: Callable[[r
         raise
     if state.state == "failed":
         raise UserError(state.error or last_words(run))
-    print_where(run)
+    print_where(run, set_name)
     return 0
 
 
-def print_where(run: rundir.RunDir) -> None:
-    """What a finished run holds, and what to do next."""
+def print_where(run: rundir.RunDir, set_name: str | None = None) -> None:
+    """What a finished run holds, with the clips of a prompt set, and what to do next."""
+    clips = run.evaluation(set_name)
     print(f"run         {run.path}")
     for label, path in (("best model", run.best_model), ("final model", run.final_model),
-                        ("clips", run.evaluation()), ("events", run.events)):  # fmt: skip
+                        ("clips", clips), ("events", run.events)):  # fmt: skip
         if path.exists():
             print(f"{label:<11} {path}")
-    print(f"listen      mgl-tui review {run.path}")
+    print(f"listen      mgl-tui review {clips if set_name else run.path}")
 
 
 def _engine(*words: str, quiet: bool = False) -> int:
