@@ -135,6 +135,18 @@ def test_an_unplayable_clip_is_shown_as_missing_and_the_others_play(
     wait_for(lambda: p.status.heard[2] > 0.5)
 
 
+def test_clips_of_several_lengths_are_shown_with_one(player: MakesPlayers, chromium: Chromium, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.wav" for number in range(3)]
+    for seconds, path in zip((2.0, 3.0, 2.5), paths, strict=True):
+        soundfile.write(path, noise(seconds, 1), CLIP_RATE)
+    p = player()
+    open_page(p, chromium, paths)
+    for index in range(3):
+        p.switch(index)
+        wait_for(lambda index=index: chromium.run("report && report.index") == index)
+        wait_for(lambda: chromium.run("byId('duration').textContent") == "3.0")
+
+
 def test_a_second_page_takes_over_and_the_first_says_how_to_take_it_back(
     player: MakesPlayers, chromium: Chromium, clips: list[Path]
 ) -> None:

@@ -14,7 +14,7 @@ from engine.contract.events import EventLog
 from tests.audio.parts import Pulse
 from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
-from tests.review.clips import judge, make_evaluation, make_foreign_evaluation, make_run
+from tests.review.clips import judge, make_evaluation, make_foreign_evaluation, make_run, write_clip
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
 from tui.screens.dialogs import Menu
@@ -199,6 +199,18 @@ async def test_a_clip_that_no_open_page_could_play_is_neither_drawn_nor_called_h
         await pilot.pause()
         assert screen_of(app).peaks == {}
         assert not any(look.heard for look in app.screen.query_one(Clips).looks)
+
+
+async def test_the_length_shown_of_a_clip_is_that_of_the_longest(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        order = screen_of(app).session.trial.order
+    short = next((runs / "first" / "evaluation" / f"{order[0]}_model").glob("01*"))
+    write_clip(short, tone=220, seconds=0.5)
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("space", "full_stop")
+        await until(pilot, lambda: "00.5/01.0" in text(app))
 
 
 async def test_a_session_goes_on_where_it_was_left(runs: Path) -> None:

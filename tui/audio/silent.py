@@ -79,9 +79,12 @@ class NoOutput(Output):
 
 
 def _levelled(clips: ClipSet, index: int) -> Path:
-    """The clip at the level it would be played at: also by hand the loudest must not win. The file as it is if not."""
+    """The clip at the level it would be played at: also by hand the loudest must not win. The file as it is if not.
+
+    Where one clip of a prompt is turned down all are copied: in what scp says of them they are to be alike.
+    """
     path, gain = clips.paths[index], clips.gains[index]
-    if gain == 1.0:
+    if all(each == 1.0 for each in clips.gains):
         return path
     copy = cache_folder() / f"level-{clips.names[index]}.wav"
     try:

@@ -185,6 +185,7 @@ class ListenPage(Place, Background):
             playing=here and status.playing,
             position=status.position if here else 0.0,
             duration=status.duration if here else 0.0,
+            length=playback.longest,
             value="bad" if bad else "·" if value is None else str(value) if scores else f"rank {value}",
             pips=pips(value, 5) if scores else "",
             name=trial.model(letter) if session.names_visible else "",

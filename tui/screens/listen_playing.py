@@ -78,7 +78,7 @@ class ListenPlaying(ListenPage):
         if playback is None:
             return
         if news.kind == "loaded":
-            playback.confirm()
+            playback.confirm(news.data["durations"])
         elif news.kind == "key":
             self._key_from_the_page(str(news.data.get("key", "")))
         elif news.kind == "error" and self.is_current and playback.player.status.output != "none":

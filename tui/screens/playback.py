@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Playback:
         """None until the clips are with the player."""
         self.started: set[tuple[str, str]] = set()
         """(trial id, letter) of clips that sounded in this sitting, or were asked for where they are played by hand."""
+        self.longest = 0.0
+        """Seconds of the longest clip of the trial: what is shown as the length of each, so that it names none."""
         self._names = BlindNames()
         self._wanted: tuple[str, float | None] | None = None
         self._asked: set[tuple[str, str]] = set()
@@ -78,9 +81,10 @@ class Playback:
         if self._wanted is not None:
             self.play(*self._wanted)
 
-    def confirm(self) -> None:
+    def confirm(self, durations: Sequence[float]) -> None:
         """The player holds the clips: from now on its seconds are of this trial."""
         self._confirmed = self.levels is not None
+        self.longest = max(durations, default=0.0)
 
     def notice(self) -> bool:
         """Remember which clip sounds now; whether it is the first time. A page that is silent yet plays nothing."""

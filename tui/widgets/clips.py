@@ -36,6 +36,9 @@ class ClipLook:
     playing: bool = False
     position: float = 0.0
     duration: float = 0.0
+    """Of this clip, for the place of the playhead."""
+    length: float = 0.0
+    """What is written as its duration: the longest of the prompt's."""
     value: str = "·"
     """Its score or rank."""
     pips: str = ""
@@ -137,7 +140,7 @@ class Clips(Widget):
         if look.missing:
             said = ("missing", "$warning")
         elif look.playing or look.position > 0:
-            said = (f"{look.position:04.1f}/{look.duration:04.1f}", "$foreground" if look.playing else "$quiet")
+            said = (f"{look.position:04.1f}/{look.length:04.1f}", "$foreground" if look.playing else "$quiet")
         value_style = "$accent bold" if look.value != "·" else "$quiet"
         if self.rows == 1:
             name = cut(look.name, 5)
@@ -194,8 +197,8 @@ def _cursor(look: ClipLook, columns: int) -> int:
 def _still(look: ClipLook) -> tuple[object, ...]:
     """All of a clip's look but the picture and the place of the playhead."""
     return (
-        look.letter, look.missing, look.heard, look.current, look.playing, look.position > 0, look.duration, look.value,
-        look.pips, look.name,
+        look.letter, look.missing, look.heard, look.current, look.playing, look.position > 0, look.duration,
+        look.length, look.value, look.pips, look.name,
     )  # fmt: skip
 
 

@@ -275,7 +275,9 @@ function draw() {
   requestAnimationFrame(draw);
   if (!report) return;
   const position = heardPosition();
-  const share = (seconds) => `${Math.min(100, (100 * seconds) / (report.duration || 1))}%`;
+  // The longest clip's for all: how long a clip is might tell which model made it.
+  const longest = Math.max(0, ...held.map(({ channels }) => channels[0].length)) / context.sampleRate;
+  const share = (seconds) => `${Math.min(100, (100 * seconds) / (longest || 1))}%`;
   [...byId("lanes").children].forEach((lane, index) => {
     const here = index === report.index;
     lane.classList.toggle("here", here);
@@ -287,7 +289,7 @@ function draw() {
   byId("loop").style.left = report.loop ? share(report.loop[0]) : "0";
   byId("loop").style.width = report.loop ? share((report.loop[1] ?? report.duration) - report.loop[0]) : "0";
   byId("position").textContent = position.toFixed(1);
-  byId("duration").textContent = report.duration.toFixed(1);
+  byId("duration").textContent = longest.toFixed(1);
   byId("loopText").textContent = report.loop ? "loop" : "";
   const decibels = report.playing && report.level > 0 ? 20 * Math.log10(report.level) : -60;
   byId("level").style.width = `${Math.max(0, Math.min(100, (100 * (decibels + 60)) / 60))}%`;
