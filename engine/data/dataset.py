@@ -255,7 +255,7 @@ def encode_audio(
     flat = stacked.reshape(clips * channels, 1, samples)
     piece, context = (int(seconds * rate / hop) * hop for seconds in (LONGEST_PIECE, PIECE_CONTEXT))
     parts = []
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # flags() alone turns cuDNN off
         for start in range(0, samples, piece):
             begin = max(0, start - context)
             codes = codec.encode(flat[..., begin : start + piece + context], return_dict=True).audio_codes[0]

@@ -32,6 +32,9 @@ SMALL_HIDDEN = 256
 """Up to this width the parts of a step are too small to share among threads; waiting for a second thread that another
 process has pushed off its core then costs ten times what it brings."""
 
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What the CPU's allocator, the driver, cuBLAS and cuDNN say in a plain RuntimeError when memory runs out."""
+
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 Keep = Callable[[Task, np.ndarray, np.ndarray], None]
@@ -106,8 +109,7 @@ class Studio:
             decoder.release()
 
     def _halve(self, error: RuntimeError) -> None:
-        # The CPU's allocator raises a plain RuntimeError.
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
             raise error
         if self.batch == 1:
             raise UserError(

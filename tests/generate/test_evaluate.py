@@ -280,7 +280,16 @@ def test_an_adapter_that_gives_no_numbers_names_itself_and_leaves_no_clip(make_r
     assert states(run)[-1] == "failed"
 
 
-def test_memory_that_runs_out_halves_the_batch(make_run, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_memory_that_runs_out_halves_the_batch(make_run, monkeypatch, error):
     run = make_run()
     sizes = []
     original = studio.Studio._batch
@@ -288,7 +297,7 @@ def test_memory_that_runs_out_halves_the_batch(make_run, monkeypatch):
     def limited(self, decoder, here, *rest):
         sizes.append(self.batch)
         if self.batch > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return original(self, decoder, here, *rest)
 
     monkeypatch.setattr(studio.Studio, "_batch", limited)
