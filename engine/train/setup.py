@@ -191,6 +191,7 @@ def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
         effective_batch=course.effective_batch,
         micro_batch=session.micro,
         precision=next(name for name, kind in DTYPES.items() if kind == session.trainee.dtype),
+        processes=session.accelerator.num_processes,
         resumed_from=resumed_from,
     )
     if settings.train.report_to != "none":

@@ -325,6 +325,7 @@ def test_two_processes_draw_the_curve_of_one(make_run: MakeRun, train_command: l
     command = [train_command[0], *launch, *train_command[1:], str(two.path), "--evaluate"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    assert [told(run, "start")[0]["processes"] for run in (one, two)] == [1, 2]
     for kind in ("train", "valid"):
         losses = [[event["loss"] for event in told(run, kind)] for run in (one, two)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
