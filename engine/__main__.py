@@ -6,6 +6,7 @@ Exit status: 0 done (or stopped when asked to), 1 it failed and said why, 2 wron
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -162,6 +163,15 @@ def main() -> int:
         return int(args.call(args))
     except UserError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        # Where not even the event log can be written, stderr is all that is left to say it on.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = error.filename or getattr(args, "run", "the disk")
+        reason = (error.strerror or str(error)).lower()
+        print(f"{where} cannot be written ({reason}); make room, then start it again: what is there is kept.",
+              file=sys.stderr)  # fmt: skip
         return 1
     except KeyboardInterrupt:
         return 130

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from engine.contract import config, events, liveness, rundir
 from engine.contract.rundir import RunDir
 from tests.cli.conftest import Place
 from tests.generate.conftest import save_adapter
+from tui.commands import progress
 
 
 @pytest.fixture
@@ -71,3 +74,12 @@ def test_an_engine_that_was_killed_is_said_to_have_been(place: Place, trained: R
     assert said.startswith("mgl-tui: the engine was killed while evaluating (SIGKILL)")
     assert said.endswith("start it again: what it had finished is kept.")
     assert liveness.state_of(trained).state == "lost"
+
+
+def test_on_a_full_disk_where_the_engine_can_say_nothing_the_command_line_says_it(
+    trained: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained.engine_log.write_text("words of yesterday\n")
+    assert progress.last_words(trained) == "words of yesterday"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    assert progress.last_words(trained).startswith(f"{trained.path} cannot be written: the disk is full; make room")

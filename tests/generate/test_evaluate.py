@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
+import engine.__main__
 from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
 from engine.generate import evaluate as evaluation
@@ -324,6 +326,22 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_clip(make_run, monkeypat
     assert sorted(path.name[:2] for path in run.evaluation().rglob("*.wav")) == ["01", "02"]
     assert states(run)[-1] == "failed"
     assert len(lines_of(run.evaluation())) == 2
+
+
+def test_a_disk_without_room_for_the_log_itself_is_one_sentence_too(make_run, monkeypatch, capsys):
+    run = make_run()
+
+    def full(log, event, **fields):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(events.EventLog, "write", full)
+    monkeypatch.setattr(sys, "argv", ["engine", "evaluate", str(run.path)])
+    assert engine.__main__.main() == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith(f"{run.path} cannot be written (no space left on device); make room")
+    )
 
 
 def test_an_empty_prompts_file_is_refused(make_run, tmp_path):

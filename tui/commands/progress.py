@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import time
@@ -12,6 +13,8 @@ from engine.contract.rundir import RunDir
 from tui.runs import launch
 
 POLL_SECONDS = 0.25
+LEAST_ROOM = 4096
+"""Bytes; with less than a page nothing can be said in a file."""
 PLAIN_EVERY = 10.0
 """Seconds between two plain progress lines of one phase, so that a log file stays short."""
 
@@ -52,7 +55,9 @@ def _killed(status: int, phase: str) -> str:
 
 
 def last_words(run: RunDir) -> str:
-    """The last line of the engine's own output, or that there is none."""
+    """The last line of the engine's own output, or that there is none; on a full disk it could not write any."""
+    if shutil.disk_usage(run.path).free < LEAST_ROOM:
+        return f"{run.path} cannot be written: the disk is full; make room, then start it again: what is there is kept."
     try:
         lines = run.engine_log.read_text(errors="replace").strip().splitlines()
     except OSError:
