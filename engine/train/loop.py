@@ -119,7 +119,9 @@ def optimizer_step(session: Session, clock: Clock) -> None:
     progress.step = step
     progress.clips_seen += len(chosen)
     clock.clips += len(chosen)
-    lost = not math.isfinite(value) or (not math.isfinite(norm) and not session.scaler.is_enabled())
+    # A loss scale of 1 scales nothing: what is not finite then was not made so by it.
+    scaled = session.scaler.is_enabled() and scale > 1
+    lost = not math.isfinite(value) or (not math.isfinite(norm) and not scaled)
     progress.bad_in_row = progress.bad_in_row + 1 if lost else 0
     progress.skipped += not lost and not math.isfinite(norm)
     progress.unlogged.append(value)

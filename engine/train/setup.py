@@ -138,6 +138,13 @@ def _take_up(
         journal.note(f"changed at resume: {line}")
     checkpoint.restore(last.path, trainee.decoder, optimizer, scaler)
     step = last.progress.step
+    then = next((event.get("precision", "") for event in reversed(journal.history) if event["event"] == "start"), "")
+    now = _precision(trainee)
+    if then not in ("", now):
+        raise UserError(
+            f"The run was trained in {then} and would go on in {now} on this machine; resume it on one like the first, "
+            "or start a new run here."
+        )
     journal.rewind(step)
     if not any(event["event"] == "checkpoint" and event["step"] == step for event in journal.history):
         # The engine was killed between writing it and saying so; how long it took is not known any more.
@@ -190,7 +197,7 @@ def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
         warmup_steps=course.warmup_steps,
         effective_batch=course.effective_batch,
         micro_batch=session.micro,
-        precision=next(name for name, kind in DTYPES.items() if kind == session.trainee.dtype),
+        precision=_precision(session.trainee),
         processes=session.accelerator.num_processes,
         resumed_from=resumed_from,
     )
@@ -203,6 +210,10 @@ def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
     session.journal.say(
         f"{len(data.train)} train and {len(data.valid)} valid clips, {course.total_steps} steps on {device}"
     )
+
+
+def _precision(trainee: Trainee) -> str:
+    return next(name for name, kind in DTYPES.items() if kind == trainee.dtype)
 
 
 def _reporter(journal: Journal, state: str, phase: str, unit: str) -> Callable[[int, int], None]:

@@ -138,6 +138,29 @@ def test_three_steps_that_are_not_finite_stop_the_run_and_keep_its_checkpoint(
     assert train(run, run.settings(), resume=True) == "done"
 
 
+@pytest.mark.parametrize(("scale", "end"), [(1024.0, "done"), (1.0, "failed")])
+def test_steps_that_the_loss_scale_skipped_are_told_from_gradients_that_are_no_numbers(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, scale: float, end: str
+) -> None:
+    scaler, sums = torch.amp.GradScaler("cpu", init_scale=scale), Trainee.sums
+
+    def without_gradient(self: Trainee, batch: object) -> torch.Tensor:
+        found = sums(self, batch)  # type: ignore[arg-type]
+        # The value is that of ``found``, the derivative of a root at 0 is none.
+        return found + (found - found.detach()).abs().sqrt()
+
+    monkeypatch.setattr(setup.torch.amp, "GradScaler", lambda *_, **__: scaler)
+    monkeypatch.setattr(Trainee, "sums", without_gradient)
+    run = make_run(train__epochs=2)
+    if end == "failed":
+        with pytest.raises(UserError, match="3 steps in a row"):
+            train(run, run.settings())
+        assert told(run, "train")[-1]["skipped"] == 0
+    else:
+        assert train(run, run.settings()) == "done"
+        assert told(run, "train")[-1]["skipped"] == 6
+
+
 def test_early_stopping_ends_after_so_many_validations_without_a_best(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,12 @@ def test_settings_that_would_make_the_curve_lie_are_refused_at_resume_and_at_onc
         train(whole, config.override(whole.settings(), [change]), resume=True)
 
 
+def test_a_run_does_not_go_on_in_another_precision(whole: RunDir) -> None:
+    whole.events.write_text(whole.events.read_text().replace('"precision": "fp32"', '"precision": "fp16"'))
+    with pytest.raises(UserError, match="was trained in fp16 and would go on in fp32"):
+        train(whole, whole.settings(), resume=True)
+
+
 def test_settings_that_change_no_number_may_change_and_are_named(whole: RunDir) -> None:
     train(whole, config.override(whole.settings(), ["train.save_steps=5"]), resume=True)
     notes = [event["text"] for event in events.read(whole.events) if event["event"] == "note"]
