@@ -35,6 +35,26 @@ def test_a_link_names_trial_and_letter_and_nothing_of_the_model(tmp_path: Path) 
     assert not link.parent.exists()
 
 
+def test_a_folder_that_another_panel_sweeps_before_it_is_held_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tempfile.mkdtemp
+    swept: list[str] = []
+
+    def made_and_swept(*args: str, **options: str) -> str:
+        path = made(*args, **options)
+        if not swept:
+            swept.append(path)
+            Path(path).rmdir()
+        return path
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made_and_swept)
+    names = BlindNames()
+    (left,) = folder.iterdir()
+    assert str(left) not in swept
+    names.close()
+
+
 def test_what_a_killed_panel_left_behind_goes_and_what_a_living_one_holds_stays(tmp_path: Path, folder: Path) -> None:
     code = (
         "import time\n"

@@ -20,10 +20,13 @@ class BlindNames:
 
     def __init__(self) -> None:
         _sweep()
-        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX)
-        # Held for as long as this process lives, however it ends: by this the next panel sees whether it does.
-        self._held = os.open(self._folder.name, os.O_RDONLY)
-        fcntl.flock(self._held, fcntl.LOCK_SH)
+        while True:
+            self._folder = tempfile.TemporaryDirectory(prefix=PREFIX)
+            try:
+                self._held = _hold(Path(self._folder.name))
+                break
+            except FileNotFoundError:  # a panel that starts at the same moment swept it before it was held
+                self._folder.cleanup()
 
     def link(self, trial_id: str, letter: str, clip: Path) -> Path:
         """A path that plays ``clip``, such as /tmp/mgl-clips-x/3-B.wav."""
@@ -38,6 +41,19 @@ class BlindNames:
     def close(self) -> None:
         self._folder.cleanup()
         os.close(self._held)
+
+
+def _hold(folder: Path) -> int:
+    """Lock a folder for as long as this process lives, however it ends: by this the next panel sees whether it does.
+
+    Raises FileNotFoundError when it is gone.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    if not folder.is_dir():
+        os.close(held)
+        raise FileNotFoundError(folder)
+    return held
 
 
 def _sweep() -> None:
