@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from engine.model.forward import body
+
 _LEVELS = 1 << 16
 
 
@@ -39,8 +41,12 @@ class _SharedDropout:
     def __call__(self, x: torch.Tensor, layer: int = 0) -> torch.Tensor:
         """``x`` with elements zeroed, not rescaled: the caller divides by ``keep`` where that costs nothing."""
         if self._dropped is None or self._read is not x:
-            self._read, self._dropped = x, x.masked_fill(self._bits(x, layer) < self.threshold, 0)
+            self._read, self._dropped = x, self._drop(x, layer)
         return self._dropped
+
+    def _drop(self, x: torch.Tensor, layer: int) -> torch.Tensor:
+        # On a CPU `where` takes two thirds of the time of `masked_fill`.
+        return torch.where(self._bits(x, layer) < self.threshold, 0.0, x)
 
     def _bits(self, x: torch.Tensor, layer: int) -> torch.Tensor:
         """16 random bits an element of ``x``."""
@@ -76,7 +82,7 @@ def speed_up(adapted: Any, rate: float) -> None:
         setattr(module, "forward", MethodType(_forward(module.forward, shared, number), module))  # noqa: B010
     adapted.shared_dropout = shared
     if shared is not None:
-        adapted.register_forward_hook(lambda *_: shared.forget())
+        body(adapted).register_forward_hook(lambda *_: shared.forget())
 
 
 def clip_numbers(count: int, seed: int) -> torch.Tensor:

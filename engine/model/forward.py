@@ -20,13 +20,19 @@ def condition(projection: nn.Module, states: torch.Tensor, mask: torch.Tensor) -
     return hidden, attended
 
 
-def logits(decoder: Any, inputs: torch.Tensor, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """Logits (B, K, T, V) for inputs (B, K, T)."""
-    clips, codebooks, frames = inputs.shape
-    flat = decoder(
+def body(decoder: Any) -> Any:
+    """The layers of a MusicgenForCausalLM, with or without adapters on it: all of it but the heads."""
+    causal = decoder.get_base_model() if hasattr(decoder, "get_base_model") else decoder
+    return causal.model
+
+
+def logits(decoder: Any, inputs: torch.Tensor, hidden: torch.Tensor, attended: torch.Tensor) -> list[torch.Tensor]:
+    """Logits (B, T, V) of each of the K codebooks for inputs (B, K, T)."""
+    states = body(decoder)(
         input_ids=inputs.flatten(0, 1),
         encoder_hidden_states=hidden,
         encoder_attention_mask=attended,
         use_cache=False,
-    ).logits
-    return flat.view(clips, codebooks, frames, -1)
+    ).last_hidden_state
+    # Head by head: MusicgenForCausalLM's forward copies all logits into one tensor, and back in the backward pass.
+    return [head(states) for head in decoder.lm_heads]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
@@ -30,10 +32,9 @@ def label_counts(labels: torch.Tensor) -> torch.Tensor:
     return (labels != IGNORED).sum(dim=(0, 2)).to(torch.float32)
 
 
-def cross_entropy_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum of cross-entropy per codebook (K,) in nats, in fp32, from logits (B, K, T, V) and labels (B, K, T)."""
-    # Unbound at once: indexing codebook by codebook would fill and add whole logits in the backward pass.
-    pairs = zip(logits.unbind(1), labels.unbind(1), strict=True)
+def cross_entropy_sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    """Sum of cross-entropy per codebook (K,) in nats, in fp32, from K logits (B, T, V) and labels (B, K, T)."""
+    pairs = zip(logits, labels.unbind(1), strict=True)
     return torch.stack(
         [
             functional.cross_entropy(

@@ -21,6 +21,7 @@ from engine.data.dataset import Dataset, identity, prepare
 from engine.data.survey import train_windows
 from engine.model import load, lora
 from engine.model.fast_lora import speed_up
+from engine.model.forward import body
 from engine.model.targets import refuse_strangers
 from engine.train import checkpoint
 from engine.train.checkpoint import Progress
@@ -108,7 +109,7 @@ def prepare_session(
         lr=train.learning_rate,
         betas=(train.beta1, train.beta2),
         weight_decay=train.weight_decay,
-        fused=device.type == "cuda",
+        fused=True,
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     progress = _take_up(last, run, journal, trainee, optimizer, scaler)
@@ -170,11 +171,11 @@ def _trainee(
     def without_compiler(error: Exception) -> None:
         reason = (str(getattr(error, "inner_exception", error)).splitlines() or [type(error).__name__])[0]
         note(f"train.compile is left off: the compiler failed ({reason})")
-        adapted._compiled_call_impl = None
+        body(adapted)._compiled_call_impl = None
         speed_up(adapted, settings.lora.dropout)
 
     # The compiler fuses peft's own forward; ours would break its graph.
-    adapted.compile()
+    body(adapted).compile()
     trainee.without_compiler = without_compiler
     return trainee
 
