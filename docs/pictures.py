@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -84,10 +85,11 @@ async def main() -> None:
                 "runs": await picture(runs, []),
                 "new-run": await picture(runs, ["n", "right", "down", "right"], wait=5),
                 "monitor": await picture(runs, [], open_run=live, mode="monitor"),
-                "listen": await picture(runs, ["4", "2"], open_run=runs / "clips", mode="listen", wait=3),
+                "listen": await picture(runs, ["space", "4", "2"], open_run=runs / "clips", mode="listen", wait=3),
             }
         drawn["monitor-full"] = await picture(runs, ["left"], open_run=runs / "output_full", mode="monitor")
         for name, svg in drawn.items():
+            drawn[name] = svg = svg.replace(f"@{socket.gethostname()}:", "@server:")
             (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
         (HERE / "tour.svg").write_text(tour(list(drawn.values())), encoding="utf-8")
 
