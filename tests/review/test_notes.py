@@ -57,6 +57,11 @@ def test_the_notes_say_why_a_set_was_not_measured(run: RunDir) -> None:
     assert "_reason" not in text
 
 
+def test_clips_that_were_judged_and_never_played_are_counted(run: RunDir) -> None:
+    notes.export(run)
+    assert "- anna: 23 of 24 judged clips were never played in the panel." in run.notes.read_text()
+
+
 def test_what_changed_since_the_run_before_is_in_the_notes(run: RunDir) -> None:
     notes.export(run)
     text = run.notes.read_text()

@@ -154,6 +154,10 @@ def _conclusions(found: Report) -> list[str]:
     for session in results.sessions:
         consistent = statistics.consistency_sentence(results.consistency(session.listener), results.unit)
         lines.append(f"- {session.listener}: {consistent}")
+        said = [j for j in results.judgements if j.listener == session.listener and j.value is not None]
+        unheard = sum(not j.heard for j in said)
+        if unheard:
+            lines.append(f"- {session.listener}: {unheard} of {len(said)} judged clips were never played in the panel.")
     lines.append(f"- {statistics.power_sentence(results.evaluation.prompts)}")
     return lines
 
