@@ -140,7 +140,9 @@ def test_a_hub_model_is_fetched_with_progress_and_then_found_without_asking(hub:
     assert len(hub.asked) == asked  # type: ignore[attr-defined]
 
 
-def test_an_interrupted_download_goes_on_where_it_was(hub: http.server.HTTPServer, tmp_path: Path) -> None:
+def interrupt_a_download() -> None:
+    """Leave "someone/tiny" in the cache by half."""
+
     class Interrupted(Exception):
         pass
 
@@ -150,6 +152,10 @@ def test_an_interrupted_download_goes_on_where_it_was(hub: http.server.HTTPServe
 
     with pytest.raises(Interrupted):
         load.resolve_base("someone/tiny", stop_at_the_weights)
+
+
+def test_an_interrupted_download_goes_on_where_it_was(hub: http.server.HTTPServer, tmp_path: Path) -> None:
+    interrupt_a_download()
     assert locate.cached("someone/tiny") is None
     assert load.load_base(load.resolve_base("someone/tiny"), device="cpu", dtype=torch.float32)
     ((name, start),) = hub.ranges  # type: ignore[attr-defined]
@@ -159,15 +165,7 @@ def test_an_interrupted_download_goes_on_where_it_was(hub: http.server.HTTPServe
 
 
 def test_a_partial_download_that_is_damaged_is_thrown_away(hub: http.server.HTTPServer, tmp_path: Path) -> None:
-    class Interrupted(Exception):
-        pass
-
-    def stop_at_the_weights(done: int, total: int) -> None:
-        if done > total / 2:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        load.resolve_base("someone/tiny", stop_at_the_weights)
+    interrupt_a_download()
     (part,) = tmp_path.rglob("*.incomplete")
     part.write_bytes(b"\0" * part.stat().st_size)
     with pytest.raises(UserError, match="what came is not what the hub has"):

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from engine.contract import config, liveness
 from engine.contract.rundir import RunDir
 from tests.panel import recording
+from tests.review.clips import make_run
 from tui.app import PanelApp
 from tui.runs.store import ARCHIVE
 
@@ -23,6 +24,13 @@ Starter = Callable[..., AbstractAsyncContextManager[Started]]
 def _a_terminal_of_full_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A folder with one run, whose clips nobody has judged."""
+    make_run(tmp_path / "runs")
+    return tmp_path / "runs"
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ from tui.review.session import Session
 from tui.screens.dialogs import Menu
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    make_run(tmp_path / "runs")
-    return tmp_path / "runs"
-
-
 async def test_a_digit_scores_the_clip_and_is_on_disk_at_once(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
 from tests.review.clips import make_foreign_evaluation, make_run, write_clip
 from tui.screens.dialogs import Menu
 from tui.screens.listen import ListenScreen
 from tui.screens.place import RunsChanged
 from tui.widgets.clips import Clips
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    make_run(tmp_path / "runs")
-    return tmp_path / "runs"
 
 
 async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from engine.contract import config, paths
@@ -28,18 +25,8 @@ def runs(args: argparse.Namespace) -> int:
         ],
     )  # fmt: skip
     cache = paths.cache_dir(find.settings(args).data.cache_dir)
-    print(f"cache {cache}: {_size(cache) / 1e6:,.1f} MB")
+    print(f"cache {cache}: {store.disk_usage(cache) / 1e6:,.1f} MB")
     return 0
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all files below; an engine may add and rename some meanwhile."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(path, name)).st_size
-    return total
 
 
 def status(args: argparse.Namespace) -> int:
