@@ -12,12 +12,23 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from engine.contract.errors import UserError
 
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 
 RUN_HELP = "a run's name, or the path of its folder"
+
+
+class _Version(argparse.Action):
+    """Says which version this is. Its number is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"mgl-tui {version('mgl-tui')}")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
         epilog="Without a command: the panel.",
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     top.set_defaults(call="panel.panel")
     commands = top.add_subparsers(metavar="COMMAND")
 
@@ -64,20 +76,20 @@ def _rounds(command: Command) -> None:
     _with_detach(one)
 
     one = command("resume", "rounds.resume", "go on from a run's last checkpoint")
-    one.add_argument("run", help=RUN_HELP)
+    _with_run(one)
     _with_detach(one)
 
     one = command("evaluate", "rounds.evaluate", "make the clips of base, best and final")
-    one.add_argument("run", help=RUN_HELP)
+    _with_run(one)
     one.add_argument("--prompts", type=Path, metavar="F", help="another prompts file")
     one.add_argument("--set-name", metavar="S", help="its name: the clips go to evaluation_S/")
     one.add_argument("--models", metavar="M,M", help="base,best,final; also step-000200 or RUN:best of another run")
     one.add_argument("--repeats", type=int, metavar="K", help="clips a prompt and model, each with its own seed")
 
-    command("stop", "rounds.stop", "finish the step, save, stop").add_argument("run", help=RUN_HELP)
+    _with_run(command("stop", "rounds.stop", "finish the step, save, stop"))
 
     one = command("merge", "rounds.merge", "write a plain MusicGen folder with the adapter merged in")
-    one.add_argument("run", help=RUN_HELP)
+    _with_run(one)
     one.add_argument("which", choices=("best", "final"))
     one.add_argument("out", type=Path)
 
@@ -85,30 +97,41 @@ def _rounds(command: Command) -> None:
 def _listening(command: Command) -> None:
     """Commands that end in the panel, or in what was said there."""
     one = command("review", "panel.review", "straight to Listen")
-    one.add_argument("run", metavar="RUN_OR_EVALUATION_DIR", help="a run, or a folder with comparison_results.jsonl")
+    _with_run(one, metavar="RUN_OR_EVALUATION_DIR", help="a run, or a folder with comparison_results.jsonl")
     one.add_argument("--listener", metavar="NAME", help="whose judgement it is (default: your user name)")
 
     one = command("export", "reports.export", "the notes as markdown")
-    one.add_argument("run", help=RUN_HELP)
+    _with_run(one)
     one.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: notes.md in the run")
     one.add_argument("--csv", action="store_true", help="also write the scores as CSV beside it")
     one.add_argument("--json", action="store_true", help="also write all of it as JSON beside it")
 
     one = command("replay", "panel.replay", "re-drive the Monitor from a recorded run")
-    one.add_argument("run", help=RUN_HELP)
+    _with_run(one)
     one.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast as it was")
 
 
 def _reports(command: Command) -> None:
     """Commands that only read."""
-    _with_json(command("advise", "reports.advise", "what to try next, with reasons")).add_argument("run", help=RUN_HELP)
+    _with_run(_with_json(command("advise", "reports.advise", "what to try next, with reasons")))
     one = _with_json(command("compare", "reports.compare", "settings that differ, losses and listening side by side"))
-    one.add_argument("run", nargs="+", help=RUN_HELP)
+    _with_run(one, nargs="+")
     _with_json(command("runs", "reports.runs", "all runs, their states and results"))
-    _with_json(command("status", "reports.status", "what trains now")).add_argument("run", nargs="?", help=RUN_HELP)
+    _with_run(_with_json(command("status", "reports.status", "what trains now")), nargs="?")
     _with_json(command("queue", "reports.queue", "runs that wait for the GPU"))
     one = _with_json(command("doctor", "doctor.doctor", "what on this machine would get in the way"))
     one.add_argument("--audio", action="store_true", help="play a chirp and listen to it coming back")
+    one = _with_json(command("settings", "reports.settings", "every setting: its meaning, range and default"))
+    _completed(one.add_argument("name", nargs="?", default="", help="only those with this in their name"), "names")
+
+
+def _with_run(one: argparse.ArgumentParser, **how: Any) -> None:
+    _completed(one.add_argument("run", **{"help": RUN_HELP, **how}), "runs")
+
+
+def _completed(action: argparse.Action, what: str) -> None:
+    """Let the shell complete it with what ``tui.commands.complete`` knows."""
+    action.completer = lambda **how: getattr(importlib.import_module("tui.commands.complete"), what)(**how)  # type: ignore[attr-defined]
 
 
 def _with_json(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -117,7 +140,10 @@ def _with_json(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _with_settings(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    one.add_argument("--set", action="append", default=[], metavar="a.b=v", help="change one setting; repeatable")
+    change = one.add_argument(
+        "--set", action="append", default=[], metavar="a.b=v", help="change one setting; repeatable"
+    )
+    _completed(change, "settings")
     return one
 
 
@@ -126,7 +152,12 @@ def _with_detach(one: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    top = parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(top)
+    args = top.parse_args(argv)
     module, function = args.call.split(".")
     try:
         return int(getattr(importlib.import_module(f"tui.commands.{module}"), function)(args) or 0)

@@ -329,27 +329,39 @@ def dumps(settings: Settings) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
+def choices(info: Any) -> list[str]:
+    """The words that a setting may be, if it can be nothing else; true and false of a switch."""
+    if info.annotation is bool:
+        return ["true", "false"]
+    arguments = getattr(info.annotation, "__args__", ())
+    words = [word for word in arguments if isinstance(word, str)]
+    return words if len(words) == len(arguments) else []
+
+
 def allowed(info: Any) -> str:
     """What a setting may be, in words: "a whole number >= 1 and <= 512", or the list of choices."""
-    choices = getattr(info.annotation, "__args__", ())
-    words = [str(c) for c in choices if isinstance(c, str)]
-    if words and len(words) == len(choices):
-        return "one of " + ", ".join(words)
+    options = getattr(info.annotation, "__args__", ())
+    if options and choices(info):
+        return "one of " + ", ".join(choices(info))
     if bool is info.annotation:
         return "true or false"
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     limits = [f"{sign} {getattr(m, key):,}" for m in info.metadata for key, sign in signs.items() if hasattr(m, key)]
     kind = {int: "a whole number", float: "a number", str: "a text in quotes"}.get(info.annotation, "")
-    if choices and not kind:
-        kind = '"auto" or a whole number' if int in choices else "a list of texts"
+    if options and not kind:
+        kind = '"auto" or a whole number' if int in options else "a list of texts"
     return " ".join([kind, " and ".join(limits)]).strip()
 
 
+def unit(info: Any) -> str:
+    """Unit of a setting; empty where it has none."""
+    return str((info.json_schema_extra or {}).get("unit", ""))
+
+
 def _annotation(info: Any) -> str:
-    unit = (info.json_schema_extra or {}).get("unit", "")
     words = allowed(info)
     limits = words if words.startswith(("one of", "a number", "a whole number")) else ""
-    notes = [note for note in (unit, limits) if note]
+    notes = [note for note in (unit(info), limits) if note]
     return f" ({', '.join(notes)})" if notes else ""
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from engine.contract import config, paths
+from engine.contract.errors import UserError
 from tui.commands import find
 from tui.runs import store
 
@@ -45,6 +46,25 @@ def status(args: argparse.Namespace) -> int:
         print(f"  step {_steps(s)}, best valid {_number(s.get('best_valid'))}, base {_number(s.get('base_valid'))}")
         if s.get("error"):
             print(f"  {s['error']}")
+    return 0
+
+
+def settings(args: argparse.Namespace) -> int:
+    """Print the one table of settings, or the part of it whose names hold ``args.name``."""
+    known = {name: info for name, info in config.fields().items() if args.name in name}
+    if not known:
+        raise UserError(f'No setting has "{args.name}" in its name; `mgl-tui settings` prints them all.')
+    rows = [
+        {"name": name, "default": info.default, "allowed": config.allowed(info), "unit": config.unit(info),
+         "meaning": info.description}
+        for name, info in known.items()
+    ]  # fmt: skip
+    if args.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        limits = ", ".join(note for note in (row["unit"], row["allowed"]) if note)
+        print(f"{row['name']} = {json.dumps(row['default'], ensure_ascii=False)}  ({limits})\n    {row['meaning']}")
     return 0
 
 
