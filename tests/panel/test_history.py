@@ -12,7 +12,7 @@ import pytest
 from tests.panel import recording
 from tui.runs.history import History
 from tui.runs.series import Series, Smoothed, envelope
-from tui.runs.tail import EventTail, TextTail, parse, plain
+from tui.runs.tail import EventTail, TextTail, log_line, parse
 
 
 def train(step: int, t: float = 0.0, **fields: Any) -> dict[str, Any]:
@@ -191,8 +191,8 @@ def test_a_log_that_was_cut_or_replaced_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_text_of_the_log_cannot_move_the_cursor_of_the_terminal() -> None:
-    assert plain("\x1b[2J\x1b]0;owned\x07step\t1 \x1b[31mred\x1b[0m\x9b\n") == "step    1 red"
-    assert plain(" 10%|#  \r 50%|## \r100%|###\n") == "100%|###"
+    assert log_line("\x1b[2J\x1b]0;owned\x07step\t1 \x1b[31mred\x1b[0m\x9b\n") == "step    1 red\ufffd"
+    assert log_line(" 10%|#  \r 50%|## \r100%|###\n") == "100%|###"
 
 
 def test_a_long_text_log_is_read_from_near_its_end(tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from engine.contract.text import plain
+
 BITE = 1 << 20
 _DECODER = msgspec.json.Decoder()
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Colours, and the other whole sequences that programs put into a log for a terminal: they say nothing here.
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 
 class FileTail:
@@ -117,10 +120,10 @@ class TextTail(FileTail):
         if self._skip_first and lines:
             # The first bite begins in the middle of a line.
             lines, self._skip_first = lines[1:], False
-        return [plain(line.decode("utf-8", "replace")) for line in lines]
+        return [log_line(line.decode("utf-8", "replace")) for line in lines]
 
 
-def plain(text: str) -> str:
-    """Text that is safe to draw: no escape sequences, no control characters, tabs as spaces."""
+def log_line(text: str) -> str:
+    """A line of a log, safe to draw: without colours, of a progress bar only what it showed last, tabs as spaces."""
     text = text.rstrip("\r\n").rsplit("\r", 1)[-1]
-    return _CONTROL.sub("", text).expandtabs(4)
+    return plain(_SEQUENCE.sub("", text).expandtabs(4))
