@@ -15,11 +15,11 @@ from typing import Any
 
 EVENTS: dict[str, str] = {
     "start": "versions device host total_steps steps_per_epoch train_clips valid_clips trainable_parameters base_path "
-    "codebook_size warmup_steps effective_batch micro_batch precision processes resumed_from",
+    "codebook_size warmup_steps effective_batch micro_batch precision processes resumed_from valid_clip_ids",
     "state": "state error signal",
     "progress": "phase done total unit",
     "train": "step epoch loss lr grad_norm scale skipped clips_per_second data_wait clips_seen",
-    "valid": "step epoch loss per_codebook train_sample_loss seconds",
+    "valid": "step epoch loss per_codebook per_clip train_sample_loss seconds",
     "best": "step loss previous",
     "checkpoint": "step path seconds",
     "gpu": "index name util mem_used mem_total temperature power power_limit clock_sm clock_mem fan throttle "

@@ -39,6 +39,8 @@ class Example:
     name: str
     codes: np.ndarray
     caption: int
+    id: str = ""
+    """Digest of codes and caption: equal in two runs when their losses on it compare."""
 
 
 @dataclass
@@ -87,7 +89,10 @@ def prepare(
     numbers = {caption: number for number, caption in enumerate(captions)}
     frames = round(settings.data.duration * sound.rate / sound.hop)
     cut = [
-        [Example(clip.name, window, numbers[clip.text]) for window in windows(whole, frames)]
+        [
+            Example(clip.name, window, numbers[clip.text], _example_id(window, clip.text))
+            for window in windows(whole, frames)
+        ]
         for clip, whole in zip(used, codes, strict=True)
     ]
     return Dataset(
@@ -101,6 +106,10 @@ def prepare(
         fingerprint=_fingerprint(used, hashes),
         base_fingerprint=base_digest,
     )
+
+
+def _example_id(codes: np.ndarray, caption: str) -> str:
+    return hashlib.sha256(codes.tobytes() + caption.encode()).hexdigest()[:12]
 
 
 def identity(settings: config.Settings, base: Path) -> dict[str, str]:

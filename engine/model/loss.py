@@ -29,7 +29,12 @@ def sequences(
 
 def label_counts(labels: torch.Tensor) -> torch.Tensor:
     """Targets per codebook (K,), as floats."""
-    return (labels != IGNORED).sum(dim=(0, 2)).to(torch.float32)
+    return clip_label_counts(labels).sum(0)
+
+
+def clip_label_counts(labels: torch.Tensor) -> torch.Tensor:
+    """Targets per clip and codebook (B, K), as floats."""
+    return (labels != IGNORED).sum(dim=2).to(torch.float32)
 
 
 def cross_entropy_sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
@@ -42,6 +47,22 @@ def cross_entropy_sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> 
             )
             for predicted, wanted in pairs
         ]
+    )
+
+
+def clip_cross_entropy_sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    """The same per clip and codebook (B, K)."""
+    pairs = zip(logits, labels.unbind(1), strict=True)
+    return torch.stack(
+        [
+            functional.cross_entropy(
+                predicted.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+            .view_as(wanted)
+            .sum(-1)
+            for predicted, wanted in pairs
+        ],
+        dim=1,
     )
 
 

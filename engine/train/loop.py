@@ -192,6 +192,7 @@ def _validate(session: Session) -> None:
         epoch=round(progress.step / session.plan.steps_per_epoch, 4),
         loss=valid.loss,
         per_codebook=valid.per_codebook,
+        per_clip=[round(loss, 5) for loss in valid.per_clip],
         train_sample_loss=sample,
         seconds=round(time.monotonic() - began, 3),
     )

@@ -192,6 +192,7 @@ def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
         steps_per_epoch=course.steps_per_epoch,
         train_clips=len(data.train),
         valid_clips=len(data.valid),
+        valid_clip_ids=[example.id for example in data.valid],
         trainable_parameters=sum(weights.numel() for weights in lora.trainable(session.trainee.decoder).values()),
         base_path=str(base),
         codebook_size=data.codebook_size,

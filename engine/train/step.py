@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from engine.contract.errors import UserError
 from engine.model.fast_lora import begin_clips, clip_numbers
 from engine.model.forward import condition, logits
-from engine.model.loss import cross_entropy_sums, label_counts, loss_from_sums
+from engine.model.loss import clip_cross_entropy_sums, cross_entropy_sums, label_counts, loss_from_sums
 from engine.train.batches import Batch
 
 NO_ROOM = (
@@ -40,17 +40,24 @@ class Trainee:
     def sums(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy sums per codebook (K,) of a batch, in fp32."""
         batch = batch.to(self.device)
+        return cross_entropy_sums(self._logits(batch), batch.labels)
+
+    def clip_sums(self, batch: Batch) -> torch.Tensor:
+        """Cross-entropy sums per clip and codebook (B, K) of a batch, in fp32."""
+        batch = batch.to(self.device)
+        return clip_cross_entropy_sums(self._logits(batch), batch.labels)
+
+    def _logits(self, batch: Batch) -> Sequence[torch.Tensor]:
         hidden, attended = condition(self.projection, batch.states, batch.mask)
         try:
             with self.autocast():
-                predicted = logits(self.decoder, batch.inputs, hidden, attended)
+                return logits(self.decoder, batch.inputs, hidden, attended)
         except RuntimeError as error:
             if self.without_compiler is None or not _of_the_compiler(error):
                 raise
             self.without_compiler(error)
             self.without_compiler = None
-            return self.sums(batch)
-        return cross_entropy_sums(predicted, batch.labels)
+            return self._logits(batch)
 
 
 def _of_the_compiler(error: Exception) -> bool:

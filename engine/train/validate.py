@@ -10,14 +10,18 @@ import torch
 
 from engine.contract.errors import UserError
 from engine.data.dataset import Dataset, Example
-from engine.model.loss import label_counts
+from engine.model.loss import clip_label_counts
 from engine.train.batches import collate
 from engine.train.step import NO_ROOM, Trainee
 
 
 class Valid(NamedTuple):
     loss: float
+    """Mean over the codebooks of ``per_codebook``."""
     per_codebook: list[float]
+    """Mean over the targets of all clips."""
+    per_clip: list[float]
+    """Loss of each clip alone, in the order of the clips: what two runs are paired by."""
 
 
 @torch.no_grad()
@@ -32,22 +36,30 @@ def evaluate_loss(
     trainee.decoder.eval()
     try:
         mine = examples[accelerator.process_index :: accelerator.num_processes]
-        sums = torch.zeros(2, len(examples[0].codes), dtype=torch.float64)
+        # Sums of cross-entropy and numbers of targets: (2, clips, K).
+        sums = torch.zeros(2, len(mine), len(examples[0].codes), dtype=torch.float64)
         start = 0
         while start < len(mine):
             look()
             batch = collate(data, mine[start : start + micro])
             try:
-                sums[0] += trainee.sums(batch).double().cpu()
+                sums[0, start : start + len(batch.labels)] = trainee.clip_sums(batch).double().cpu()
             except torch.OutOfMemoryError:
                 if micro == 1:
                     raise UserError(NO_ROOM) from None
                 micro = math.ceil(micro / 2)
                 continue
-            sums[1] += label_counts(batch.labels)
+            sums[1, start : start + len(batch.labels)] = clip_label_counts(batch.labels)
             start += len(batch.labels)
     finally:
         trainee.decoder.train(was_training)
-    sums = accelerator.reduce(sums.to(trainee.device), "sum").cpu() if accelerator.num_processes > 1 else sums
-    per_codebook = (sums[0] / sums[1].clamp(min=1)).tolist()
-    return Valid(sum(per_codebook) / len(per_codebook), per_codebook)
+    if accelerator.num_processes > 1:
+        every = torch.zeros(2, len(examples), sums.shape[-1], dtype=sums.dtype)
+        every[:, accelerator.process_index :: accelerator.num_processes] = sums
+        sums = accelerator.reduce(every.to(trainee.device), "sum").cpu()
+    per_codebook = _means(sums.sum(1)).tolist()
+    return Valid(sum(per_codebook) / len(per_codebook), per_codebook, _means(sums).mean(-1).tolist())
+
+
+def _means(sums: torch.Tensor) -> torch.Tensor:
+    return sums[0] / sums[1].clamp(min=1)

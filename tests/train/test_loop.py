@@ -53,6 +53,8 @@ def test_a_run_leaves_adapters_checkpoints_and_its_whole_course(make_run: MakeRu
     for event in valid:
         assert len(event["per_codebook"]) == 4
         assert event["loss"] == pytest.approx(sum(event["per_codebook"]) / 4)
+        assert event["loss"] == pytest.approx(sum(event["per_clip"]) / 3, abs=1e-4)
+    assert len(set(start["valid_clip_ids"])) == 3
     assert told(run, "progress")[-1]["done"] == told(run, "progress")[-1]["total"]
     assert told(run, "gpu")[0]["ram_total"] > 0
     assert checkpoint.listed(run.checkpoints)[-1].name == "step-000006"

@@ -26,7 +26,7 @@ from tests.train.conftest import new_run, write_clips
 LONG = {"train__epochs": 6, "train__save_steps": 2, "train__validate_steps": 4, "lora__dropout": 0.1}
 SAME_IN_ALL = {
     "train": ("step", "epoch", "loss", "lr", "grad_norm", "scale", "skipped", "clips_seen"),
-    "valid": ("step", "epoch", "loss", "per_codebook"),
+    "valid": ("step", "epoch", "loss", "per_codebook", "per_clip"),
     "best": ("step", "loss", "previous"),
 }
 

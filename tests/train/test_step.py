@@ -119,7 +119,7 @@ def test_validation_goes_on_with_fewer_clips_when_memory_runs_out(
     tiny_model: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = SimpleNamespace(process_index=0, num_processes=1)
-    student, sums = trainee(tiny_model), Trainee.sums
+    student, sums = trainee(tiny_model), Trainee.clip_sums
     expected = evaluate_loss(student, data, data.train, 8, alone, lambda: None)
     assert student.decoder.training
 
@@ -128,9 +128,17 @@ def test_validation_goes_on_with_fewer_clips_when_memory_runs_out(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return sums(self, part)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(step.Trainee, "sums", with_room_for_two)
+    monkeypatch.setattr(step.Trainee, "clip_sums", with_room_for_two)
     found = evaluate_loss(student, data, data.train, 8, alone, lambda: None)
     assert found.per_codebook == pytest.approx(expected.per_codebook, abs=1e-5)
+    assert found.per_clip == pytest.approx(expected.per_clip, abs=1e-5)
+
+
+def test_the_loss_of_a_clip_is_that_of_a_batch_of_it_alone(tiny_model: Path, data: Dataset) -> None:
+    student, alone = trainee(tiny_model), SimpleNamespace(process_index=0, num_processes=1)
+    together = evaluate_loss(student, data, data.train, 8, alone, lambda: None)
+    for example, loss in zip(data.train, together.per_clip, strict=True):
+        assert evaluate_loss(student, data, [example], 1, alone, lambda: None).loss == pytest.approx(loss, abs=1e-5)
 
 
 def test_memory_that_does_not_hold_one_clip_is_one_sentence(
@@ -140,6 +148,7 @@ def test_memory_that_does_not_hold_one_clip_is_one_sentence(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(step.Trainee, "sums", no_room)
+    monkeypatch.setattr(step.Trainee, "clip_sums", no_room)
     student, alone = trainee(tiny_model), SimpleNamespace(process_index=0, num_processes=1)
     with pytest.raises(UserError, match="gradient_checkpointing"):
         fitting_gradient(student, collate(data, data.train), 2, OFF, 0, 1, seed=0, note=print)
