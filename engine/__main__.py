@@ -17,6 +17,7 @@ from pathlib import Path
 
 from engine.contract import config, events, liveness, prompts, rundir
 from engine.contract.errors import UserError
+from engine.contract.output import safe_output
 from engine.train.signals import requests
 
 
@@ -158,6 +159,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
+    with safe_output():
+        return _main()
+
+
+def _main() -> int:
     args = parser().parse_args()
     try:
         return int(args.call(args))

@@ -12,13 +12,22 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from engine.contract.errors import UserError
+from engine.contract.output import safe_output
+from engine.contract.text import plain
 
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 
 RUN_HELP = "a run's name, or the path of its folder"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong use in one line, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(plain(message))
 
 
 class _Version(argparse.Action):
@@ -32,15 +41,15 @@ class _Version(argparse.Action):
 
 
 def parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--runs", type=Path, metavar="DIR", help="folder of the runs (default: from config.toml)")
     shared.add_argument("--config", type=Path, metavar="F", help="settings (default: ./config.toml where there is one)")
     # A subcommand's own default would overwrite what stood before its name.
-    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    again = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for action in shared._actions:
         again.add_argument(*action.option_strings, type=Path, metavar=action.metavar, help=action.help)
 
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="mgl-tui",
         description="Fine-tune MusicGen, listen blind, decide what to try.",
         parents=[shared],
@@ -152,6 +161,11 @@ def _with_detach(one: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    with safe_output():
+        return _main(argv)
+
+
+def _main(argv: list[str] | None) -> int:
     top = parser()
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete

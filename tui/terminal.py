@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, TextIO
+
+from engine.contract.text import plain
 
 if TYPE_CHECKING:
     from textual.app import App
     from textual.widget import Widget
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Output:
@@ -71,7 +70,7 @@ def pop_title(app: App[None]) -> None:
 
 
 def set_title(app: App[None], title: str) -> None:
-    title = _CONTROL.sub("", title)
+    title = plain(title)
     if getattr(app, "_terminal_title", None) != title:
         app._terminal_title = title  # type: ignore[attr-defined]
         _write(app, f"\x1b]2;{title}\x1b\\")
@@ -82,7 +81,7 @@ def signal_end(app: App[None], how: str, text: str) -> None:
     if how == "bell":
         _write(app, "\x07")
     elif how == "osc9":
-        _write(app, f"\x1b]9;{_CONTROL.sub('', text)}\x1b\\")
+        _write(app, f"\x1b]9;{plain(text)}\x1b\\")
 
 
 def _write(app: App[None], sequence: str) -> None:

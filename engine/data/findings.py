@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.contract.text import plain
+
 EXAMPLES = 5
 
 
@@ -24,8 +26,8 @@ class Finding:
         return asdict(self)
 
     def __str__(self) -> str:
-        examples = "".join(f"\n    {example}" for example in self.examples)
-        return f"{self.severity:5} {self.id}: {self.message}{examples}" + (f"\n    -> {self.fix}" if self.fix else "")
+        lines = [f"{self.severity:5} {self.id}: {self.message}", *(f"    {example}" for example in self.examples)]
+        return "\n".join(map(plain, [*lines, f"    -> {self.fix}"] if self.fix else lines))
 
 
 def found(id: str, severity: str, cases: Sequence[str], message: str, fix: str, *, fine: str) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import events
+from engine.contract.text import plain
 
 PROGRESS_INTERVAL = 0.5
 """Seconds between two progress events."""
@@ -63,7 +64,7 @@ class Journal:
     def say(self, line: str) -> None:
         """A line for engine.log."""
         if self._log is not None:
-            print(line, flush=True)
+            print(plain(line), flush=True)
 
     def note(self, text: str) -> None:
         """Something the user should know, in the log and in the events."""

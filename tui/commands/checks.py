@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.contract import config
 from engine.contract.errors import UserError
-from tui.commands import find
+from tui.commands import find, say
 
 GLYPHS = {"block": "✘", "warn": "▲", "info": "·", "ok": "✔"}
 
@@ -26,7 +26,7 @@ def check_all(args: argparse.Namespace) -> int:
 
     findings = engine_findings(settings) + audio_findings(settings.audio.browser_port, settings.audio.browser_socket)
     if args.json:
-        print(json.dumps({"findings": findings}, ensure_ascii=False))
+        say.document({"findings": findings})
     else:
         show(findings)
     return 1 if any(finding["severity"] == "block" for finding in findings) else 0
@@ -45,23 +45,23 @@ def show(findings: list[dict[str, Any]]) -> None:
     """One line a finding, what to do below it, the gravest last, where the eye is."""
     order = list(GLYPHS)[::-1]
     for finding in sorted(findings, key=lambda finding: order.index(finding["severity"])):
-        print(f"{GLYPHS[finding['severity']]} {finding['id']}: {finding['message']}")
+        say.line(f"{GLYPHS[finding['severity']]} {finding['id']}: {finding['message']}")
         if finding["severity"] in ("block", "warn"):
             for example in finding.get("examples", [])[:3]:
-                print(f"    {example}")
+                say.line(f"    {example}")
             if finding.get("fix"):
-                print(f"    -> {finding['fix']}")
+                say.line(f"    -> {finding['fix']}")
     counts = {name: sum(finding["severity"] == name for finding in findings) for name in ("block", "warn")}
-    print(f"{counts['block']} block, {counts['warn']} warn")
+    say.line(f"{counts['block']} block, {counts['warn']} warn")
 
 
 def _fix_split(settings: config.Settings) -> int:
     done = _engine_check(settings, "--fix-split")
     if done.returncode:
         raise UserError(_last_line(done.stderr))
-    print(done.stdout, end="")
+    say.line(done.stdout.strip())
     name = Path(done.stdout.strip()).name
-    print(f'to train on it: data.metadata = "{name}" in the settings, or --set data.metadata={name}', file=sys.stderr)
+    say.aside(f'to train on it: data.metadata = "{name}" in the settings, or --set data.metadata={name}')
     return 0
 
 

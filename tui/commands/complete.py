@@ -7,13 +7,15 @@ from typing import Any
 
 from engine.contract import config, rundir
 from engine.contract.errors import UserError
+from engine.contract.text import plain
 from tui.commands import find
 
 
 def runs(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Names of the runs in the runs folder; none when the settings cannot be read."""
     try:
-        return [run.name for run in rundir.list_runs(find.runs_dir(parsed_args))]
+        # A shell would write the others as they are.
+        return [run.name for run in rundir.list_runs(find.runs_dir(parsed_args)) if plain(run.name) == run.name]
     except UserError:
         return []
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tui.commands import find
+from tui.commands import find, say
 from tui.commands.checks import show
 
 IMPORTS = """
@@ -44,7 +44,7 @@ def doctor(args: argparse.Namespace) -> int:
     findings = [*torch_findings(), *driver_findings(), *terminal_findings(), *logout_findings()]
     findings += audio_findings(sound.browser_port, sound.browser_socket)
     if args.json:
-        print(json.dumps({"findings": findings}, ensure_ascii=False))
+        say.document({"findings": findings})
     else:
         show(findings)
     return 1 if any(finding["severity"] == "block" for finding in findings) else 0

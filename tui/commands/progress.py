@@ -10,6 +10,8 @@ from typing import Any
 
 from engine.contract import events, liveness
 from engine.contract.rundir import RunDir
+from engine.contract.text import plain
+from tui.commands import say
 from tui.runs import launch
 
 POLL_SECONDS = 0.25
@@ -115,7 +117,7 @@ class _Lines:
         elif event["event"] == "progress":
             line = self._sometimes(event.get("phase", ""), event.get("done"), event.get("total"), event.get("unit", ""))
         if line:
-            print(line, file=sys.stderr, flush=True)
+            say.aside(line)
 
     def _sometimes(self, phase: str, done: Any, total: Any, unit: str | None) -> str:
         name, last = self._last
@@ -134,8 +136,10 @@ class _Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.completed:g}/{task.total:g}"),
-            TextColumn("{task.fields[detail]}"), TimeRemainingColumn(), console=Console(stderr=True),
+            TextColumn("{task.description:<12}", markup=False), BarColumn(),
+            TextColumn("{task.completed:g}/{task.total:g}"), TextColumn("{task.fields[detail]}", markup=False),
+            TimeRemainingColumn(),
+            console=Console(file=sys.__stderr__),
         )  # fmt: skip
         self._task = self._progress.add_task("preparing", total=1, detail="")
         self._phase = ""
@@ -152,7 +156,7 @@ class _Bar:
         kind = event["event"]
         line = sentence(event)
         if line:
-            self._progress.console.print(line, highlight=False, markup=False)
+            self._progress.console.print(plain(line), highlight=False, markup=False)
         if kind == "start":
             self._total = event.get("total_steps") or 1
         elif kind == "train":
@@ -164,5 +168,5 @@ class _Bar:
     def _move(self, phase: str, done: Any, total: Any, detail: str) -> None:
         if phase != self._phase:
             self._phase = phase
-            self._progress.reset(self._task, description=phase)
-        self._progress.update(self._task, completed=done or 0, total=total or 1, detail=detail)
+            self._progress.reset(self._task, description=plain(phase))
+        self._progress.update(self._task, completed=done or 0, total=total or 1, detail=plain(detail))

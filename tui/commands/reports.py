@@ -8,16 +8,16 @@ from typing import Any
 
 from engine.contract import config, paths
 from engine.contract.errors import UserError
-from tui.commands import find
+from tui.commands import find, say
 from tui.runs import store
 
 
 def runs(args: argparse.Namespace) -> int:
     summaries = [summary.as_dict() for summary in store.summaries(find.runs_dir(args))]
     if args.json:
-        print(json.dumps(summaries))
+        say.document(summaries)
         return 0
-    _table(
+    say.table(
         ["state", "run", "step", "best valid", "base valid", "listening"],
         [
             [s["state"], s["name"], _steps(s), _number(s.get("best_valid")), _number(s.get("base_valid")),
@@ -26,7 +26,7 @@ def runs(args: argparse.Namespace) -> int:
         ],
     )  # fmt: skip
     cache = paths.cache_dir(find.settings(args).data.cache_dir)
-    print(f"cache {cache}: {store.disk_usage(cache) / 1e6:,.1f} MB")
+    say.line(f"cache {cache}: {store.disk_usage(cache) / 1e6:,.1f} MB")
     return 0
 
 
@@ -37,15 +37,16 @@ def status(args: argparse.Namespace) -> int:
         every = [summary.as_dict() for summary in store.summaries(find.runs_dir(args))]
         chosen = [summary for summary in every if summary["state"] == "running"]
     if args.json:
-        print(json.dumps(chosen))
+        say.document(chosen)
         return 0
     if not chosen:
-        print("Nothing is running.")
+        say.line("Nothing is running.")
     for s in chosen:
-        print(f"{s['name']}: {s['state']}" + (f", {s['phase']}" if s.get("phase") and s["state"] == "running" else ""))
-        print(f"  step {_steps(s)}, best valid {_number(s.get('best_valid'))}, base {_number(s.get('base_valid'))}")
+        phase = f", {s['phase']}" if s.get("phase") and s["state"] == "running" else ""
+        say.line(f"{s['name']}: {s['state']}{phase}")
+        say.line(f"  step {_steps(s)}, best valid {_number(s.get('best_valid'))}, base {_number(s.get('base_valid'))}")
         if s.get("error"):
-            print(f"  {s['error']}")
+            say.line(f"  {s['error']}")
     return 0
 
 
@@ -60,11 +61,12 @@ def settings(args: argparse.Namespace) -> int:
         for name, info in known.items()
     ]  # fmt: skip
     if args.json:
-        print(json.dumps(rows))
+        say.document(rows)
         return 0
     for row in rows:
         limits = ", ".join(note for note in (row["unit"], row["allowed"]) if note)
-        print(f"{row['name']} = {json.dumps(row['default'], ensure_ascii=False)}  ({limits})\n    {row['meaning']}")
+        say.line(f"{row['name']} = {json.dumps(row['default'], ensure_ascii=False)}  ({limits})")
+        say.line(f"    {row['meaning']}")
     return 0
 
 
@@ -73,7 +75,7 @@ def export(args: argparse.Namespace) -> int:
 
     formats = ["md", *(["csv"] if args.csv else []), *(["json"] if args.json else [])]
     for path in notes.export(find.run_or_clips(args, args.run), out=args.output, formats=formats):
-        print(path)
+        say.line(path)
     return 0
 
 
@@ -83,16 +85,16 @@ def advise(args: argparse.Namespace) -> int:
     run = find.run(args, args.run)
     given = advice.advise_run(run)
     if args.json:
-        print(json.dumps({"advice": given}, ensure_ascii=False))
+        say.document({"advice": given})
         return 0
     for item in [item for item in given if item["fires"]] or given:
         changes = ", ".join(f"{name} = {value}" for name, value in item["changes"].items())
-        print(f"{'▸' if item['fires'] else '–'} {item['rule']}: {changes or 'no change'}")
+        say.line(f"{'▸' if item['fires'] else '–'} {item['rule']}: {changes or 'no change'}")
         for label in ("for", "against"):
             for reason in item[label]:
-                print(f"    {label:<8} {reason}")
+                say.line(f"    {label:<8} {reason}")
         if not item["fires"] and item["needs"]:
-            print(f"    needs    {item['needs']}")
+            say.line(f"    needs    {item['needs']}")
     return 0
 
 
@@ -106,14 +108,14 @@ def compare(args: argparse.Namespace) -> int:
         if any(values[name] != all_values[0][name] for values in all_values)
     }
     if args.json:
-        print(json.dumps({"runs": summaries, "settings": differing}))
+        say.document({"runs": summaries, "settings": differing})
         return 0
     rows = [[name, *(json.dumps(value) for value in row)] for name, row in differing.items()]
     rows += [[key.replace("_", " "), *(_number(s.get(key)) for s in summaries)] for key in ("base_valid", "best_valid")]
     rows.append(["state", *(s["state"] for s in summaries)])
     rows.append(["listening", *(str(s.get("listen") or "-") for s in summaries)])
-    _table(["setting", *(run.name for run in chosen)], rows)
-    print(f"{len(all_values[0]) - len(differing)} settings equal")
+    say.table(["setting", *(run.name for run in chosen)], rows)
+    say.line(f"{len(all_values[0]) - len(differing)} settings equal")
     return 0
 
 
@@ -122,9 +124,10 @@ def queue(args: argparse.Namespace) -> int:
 
     names = [entry.name for entry in waiting.entries(find.runs_dir(args))]
     if args.json:
-        print(json.dumps(names))
+        say.document(names)
     else:
-        print("\n".join(f"{place}  {name}" for place, name in enumerate(names, 1)) or "Nothing waits.")
+        for line in [f"{place}  {name}" for place, name in enumerate(names, 1)] or ["Nothing waits."]:
+            say.line(line)
     return 0
 
 
@@ -134,9 +137,3 @@ def _steps(summary: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    for row in [head, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.contract import config, events, liveness, paths, rundir
 from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
-from tui.commands import find
+from tui.commands import find, say
 from tui.commands.progress import follow, last_words
 from tui.runs import launch
 
@@ -51,12 +51,12 @@ def evaluate(args: argparse.Namespace) -> int:
 def stop(args: argparse.Namespace) -> int:
     run = find.run(args, args.run)
     if not liveness.is_held(run):
-        print(f"{run.name} is not running ({liveness.state_of(run).state}); nothing to stop.")
+        say.line(f"{run.name} is not running ({liveness.state_of(run).state}); nothing to stop.")
         return 0
     launch.stop(run)
     while liveness.is_held(run):
         time.sleep(0.2)
-    print(f"{run.name}: {liveness.state_of(run).state}")
+    say.line(f"{run.name}: {liveness.state_of(run).state}")
     return 0
 
 
@@ -73,7 +73,7 @@ def check(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     folder = find.runs_dir(args)
     data = paths.cache_dir() / "demo"
-    print("rendering the demo's clips", file=sys.stderr)
+    say.aside("rendering the demo's clips")
     if _engine("demo-data", str(data), quiet=True):
         return 1
     args.config = data / "config.toml"
@@ -97,7 +97,7 @@ def _change_settings(run: rundir.RunDir, assignments: list[str]) -> None:
     old = run.settings()
     new = config.resolved(config.override(old, assignments), Path.cwd())
     for line in refuse_changes(old, new):
-        print(f"changed: {line}", file=sys.stderr)
+        say.aside(f"changed: {line}")
     rundir.write_atomically(run.config, config.dumps(new))
 
 
@@ -111,14 +111,15 @@ def _run_engine(
     since = len(events.read(run.events))
     pid = start(run)
     if args.detach:
-        print(f"{run.path}")
+        say.line(f"{run.path}")
         return 0
     try:
         state = follow(run, pid, since=since)
     except KeyboardInterrupt:
-        print(
-            f"\n{run.name} goes on without this terminal; see `mgl-tui status`, end it with `mgl-tui stop {run.name}`.",
-            file=sys.stderr,
+        # Below the ^C that the terminal wrote.
+        say.aside("")
+        say.aside(
+            f"{run.name} goes on without this terminal; see `mgl-tui status`, end it with `mgl-tui stop {run.name}`."
         )
         raise
     if state.state == "failed":
@@ -130,12 +131,12 @@ def _run_engine(
 def print_where(run: rundir.RunDir, set_name: str | None = None) -> None:
     """What a finished run holds, with the clips of a prompt set, and what to do next."""
     clips = run.evaluation(set_name)
-    print(f"run         {run.path}")
+    say.line(f"run         {run.path}")
     for label, path in (("best model", run.best_model), ("final model", run.final_model),
                         ("clips", clips), ("events", run.events)):  # fmt: skip
         if path.exists():
-            print(f"{label:<11} {path}")
-    print(f"listen      mgl-tui review {clips if set_name else run.path}")
+            say.line(f"{label:<11} {path}")
+    say.line(f"listen      mgl-tui review {clips if set_name else run.path}")
 
 
 def _engine(*words: str, quiet: bool = False) -> int:
