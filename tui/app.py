@@ -352,12 +352,15 @@ class PanelApp(App[None]):
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(providers=[Actions], placeholder="Type what you want to do"))
 
-    def open_new_run(self, base: Path | None, changes: dict[str, Any] | None = None) -> None:
-        """Open New run above Runs, from a run's settings (None: the panel's own) with changes by dotted name."""
+    def open_new_run(self, base: Path | None, changes: dict[str, Any] | None = None, why: str = "") -> None:
+        """Open New run above Runs, from a run's settings (None: the panel's own) with changes by dotted name.
+
+        ``why`` is the reason that the run keeps.
+        """
         from tui.screens.new_run import NewRunScreen
 
         self.switch_mode("runs")
-        self.push_screen(NewRunScreen(base, changes or {}))
+        self.push_screen(NewRunScreen(base, changes or {}, why))
 
 
 def run_panel(

@@ -201,6 +201,13 @@ class Panel(Section):
     notify: Literal["none", "bell", "osc9"] = setting("none", "Signal to the terminal when a run ends.")
 
 
+class Run(Section):
+    """Where this run comes from; the program writes it into a run's own file."""
+
+    parent: str = setting("", "Name of the run that this one was made from; empty for one made from settings alone.")
+    why: str = setting("", "What it was made for: the rule or the sentence that led to it.")
+
+
 class Settings(Section):
     """All settings of a run and of the panel."""
 
@@ -213,6 +220,7 @@ class Settings(Section):
     audio: Audio = Audio()
     runs: Runs = Runs()
     panel: Panel = Panel()
+    run: Run = Run()
 
     @model_validator(mode="after")
     def _micro_batch_divides(self) -> Settings:
@@ -323,6 +331,9 @@ def dumps(settings: Settings) -> str:
     lines = []
     for section in Settings.model_fields:
         part = getattr(settings, section)
+        if part == Run():
+            # It says nothing, and in the file that a person keeps it would only ask to be filled in.
+            continue
         lines += ["", f"[{section}]", f"# {(type(part).__doc__ or '').strip()}"]
         for name, info in type(part).model_fields.items():
             lines.append(f"{name} = {_toml(getattr(part, name))}  # {info.description}{_annotation(info)}")

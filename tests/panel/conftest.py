@@ -44,7 +44,9 @@ def runs_dir(tmp_path: Path) -> Path:
     failed.baseline()
     failed.train(1, 99, nan=97)
     failed.state("failed", error="the loss was no number for 20 steps; lower train.learning_rate")
-    live = recording.Recorder(folder / "epoch1", t=recording.START + 2 * day, changes=["lora.rank=16"])
+    live = recording.Recorder(
+        folder / "epoch1", t=recording.START + 2 * day, changes=["lora.rank=16", "run.parent=fix"]
+    )
     live.begin()
     live.baseline()
     live.train(1, 82)

@@ -136,3 +136,13 @@ def test_without_a_run_of_its_kind_nothing_is_promised() -> None:
     found = estimate(draft(), plan(config.Settings(), 100), None, None)
     assert found.source == ""
     assert found.train_seconds != found.train_seconds
+
+
+def test_a_draft_says_what_it_was_made_from_and_why() -> None:
+    one = Draft(config.Settings(), "first", "second", why="overfit: fewer epochs")
+    one.put({"train.epochs": 3})
+    assert (one.settings.run.parent, one.settings.run.why) == ("first", "overfit: fewer epochs")
+    assert [change.name for change in one.changes()] == ["train.epochs"]
+    words = shlex.split(one.command(Path("/runs/first/config.toml")))
+    repeated = config.override(config.Settings(), [words[n + 1] for n, word in enumerate(words) if word == "--set"])
+    assert (repeated.train.epochs, repeated.run.why) == (3, "overfit: fewer epochs")

@@ -52,6 +52,9 @@ async def test_enter_opens_the_chosen_advice_as_a_new_run(runs: Path) -> None:
         assert "If you take 2" in text(app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, NewRunScreen))
+        made = app.screen.draft.settings.run  # type: ignore[attr-defined]
+        assert made.parent == "first"
+        assert made.why.startswith("underfit: ")
 
 
 async def test_why_shows_the_evidence_of_rules_that_did_not_fire(runs: Path) -> None:

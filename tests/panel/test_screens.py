@@ -65,7 +65,7 @@ async def test_the_list_shows_state_step_and_loss_of_every_run(panel: Starter, h
         assert "● RUN epoch1 82/248 33% ETA" in header(app)
 
 
-async def test_the_facts_say_what_changed_since_the_run_before(panel: Starter) -> None:
+async def test_the_facts_say_what_changed_since_the_parent(panel: Starter) -> None:
     async with panel() as (app, _):
         facts = text(app, "#run-facts")
         assert "rank" in facts

@@ -37,9 +37,17 @@ def test_a_summary_holds_what_the_list_shows(runs_dir: Path) -> None:
     assert run.best_step == 75
     assert run.seconds_per_step == pytest.approx(2.8, abs=0.1)
     assert run.disk > 1000
-    assert run.before == "fix"
+    assert run.parent == "fix"
     assert {change.name for change in run.changed} == {"lora.rank", "train.learning_rate"}
     assert by_name(runs_dir)["fix"].non_finite == 97
+
+
+def test_a_run_is_compared_with_the_one_it_was_made_from_and_with_no_other(runs_dir: Path) -> None:
+    assert by_name(runs_dir)["fix"].parent == ""
+    assert by_name(runs_dir)["fix"].changed == []
+    gone = config.override(config.Settings(), ["run.parent=was-deleted"])
+    create(runs_dir, "orphan", gone)
+    assert by_name(runs_dir)["orphan"].parent == ""
 
 
 def test_the_json_of_a_run_is_plain_and_strict(runs_dir: Path) -> None:

@@ -17,7 +17,7 @@ BEST_WINS = {"base": 2, "best": 4, "final": 3}
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     make_run(tmp_path / "runs", "first", clips=False)
-    run = make_run(tmp_path / "runs", "second", settings=override(Settings(), ["lora.rank=16"]))
+    run = make_run(tmp_path / "runs", "second", settings=override(Settings(), ["lora.rank=16", "run.parent=first"]))
     session = judge(open_evaluation(run.path), "anna", [BEST_WINS])
     session.go(0, "A")
     session.toggle_tag("noise")
@@ -62,7 +62,7 @@ def test_clips_that_were_judged_and_never_played_are_counted(run: RunDir) -> Non
     assert "- anna: 23 of 24 judged clips were never played in the panel." in run.notes.read_text()
 
 
-def test_what_changed_since_the_run_before_is_in_the_notes(run: RunDir) -> None:
+def test_what_changed_since_the_parent_is_in_the_notes(run: RunDir) -> None:
     notes.export(run)
     text = run.notes.read_text()
     assert "Changed since first:" in text

@@ -14,6 +14,9 @@ def settings(args: argparse.Namespace) -> config.Settings:
     """Settings of --config (or ./config.toml, or the defaults) with --set applied; paths absolute."""
     file = args.config or (Path("config.toml") if Path("config.toml").is_file() else None)
     found = config.load(file) if file else config.resolved(config.Settings(), Path.cwd())
+    if file and rundir.RunDir(file.resolve().parent).events.is_file():
+        # What is made from a run's own file has that run as its parent, and not its reason.
+        found = found.model_copy(update={"run": config.Run(parent=file.resolve().parent.name)})
     changes = getattr(args, "set", None)
     return config.resolved(config.override(found, changes), Path.cwd()) if changes else found
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir, list_runs
+from engine.contract.rundir import RunDir
 from tui.review import loudness, statistics
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Judgement, Results, results_of
 from tui.review.state import State
 from tui.runs.history import History
+from tui.runs.store import changes
 from tui.text import sparkline
 
 SET_MEASURES = "set_measures.json"
@@ -70,13 +71,13 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
     log = events.read(run.events)
     history = History()
     history.add(log)
-    parent, changes = _since_parent(run, settings)
+    parent, changed = _since_parent(run, settings)
     return Report(
         name=run.name,
         state=_state(run, log),
         settings=config.values(settings) if settings else {},
         parent=parent,
-        changes=changes,
+        changes=changed,
         start=history.start,
         valid=[(v.step, v.loss) for v in history.valid],
         elapsed=history.elapsed,
@@ -96,30 +97,13 @@ def markdown(found: Report) -> str:
     return "\n".join(line for part in parts if part for line in [*part, ""])
 
 
-def previous_run(run: RunDir) -> RunDir | None:
-    """The run of the same folder that was made last before this one."""
-    if not run.config.is_file():
-        return None
-    made = _made(run)
-    earlier = [other for other in list_runs(run.path.parent) if other.path != run.path and _made(other) < made]
-    return max(earlier, key=_made, default=None)
-
-
-def _made(run: RunDir) -> float:
-    """When the run began: its first event, else the time of its settings."""
-    try:
-        with open(run.events, "rb") as file:
-            return float(json.loads(file.readline())["t"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return run.config.stat().st_mtime
-
-
 def _since_parent(run: RunDir, settings: config.Settings | None) -> tuple[str | None, list[config.Change]]:
-    parent = previous_run(run)
-    if parent is None or settings is None:
+    """The run that this one was made from, and what differs; (None, []) when there is none or it is gone."""
+    if settings is None or not settings.run.parent:
         return None, []
+    parent = RunDir(run.path.parent / settings.run.parent)
     try:
-        return parent.name, config.difference(parent.settings(), settings)
+        return parent.name, changes(parent.settings(), settings)
     except UserError:
         return None, []
 
@@ -289,12 +273,14 @@ def _settings(found: Report) -> list[str]:
     if not found.settings:
         return []
     lines = ["## Settings", ""]
+    if why := found.settings.get("run.why"):
+        lines += [f"Why it was made: {why}", ""]
     if found.parent:
         lines += [f"Changed since {found.parent}:", ""]
         rows = [[c.name, json.dumps(c.old), json.dumps(c.new)] for c in found.changes]
         lines += _table(["setting", found.parent, found.name], rows) if rows else ["nothing"]
         lines.append("")
-    of_the_panel = ("panel", "audio", "runs")
+    of_the_panel = ("panel", "audio", "runs", "run")
     shown = {name: value for name, value in found.settings.items() if name.split(".")[0] not in of_the_panel}
     values = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in shown.items()]
     return [*lines, "```toml", *values, "```"]

@@ -115,10 +115,13 @@ class Draft:
     """Run it starts from; empty for the panel's own settings."""
     name: str
     """Of the run to be."""
+    why: str = ""
+    """What it is made for: the advice it comes from."""
     settings: config.Settings = field(init=False)
 
     def __post_init__(self) -> None:
         self.settings = self.base
+        self.put({"run.parent": self.base_name, "run.why": self.why})
 
     def value(self, name: str) -> Any:
         section, key = name.split(".")
@@ -172,6 +175,8 @@ class Draft:
             words += ["--config", str(config_path)]
         for change in self.changes():
             words += ["--set", f"{change.name}={json.dumps(change.new, ensure_ascii=False)}"]
+        if self.why:
+            words += ["--set", f"run.why={json.dumps(self.why, ensure_ascii=False)}"]
         return shlex.join([*words, "--name", self.name])
 
 

@@ -59,9 +59,9 @@ class RunSummary:
     settings: config.Settings | None = None
     """None when config.toml cannot be read."""
     changed: list[config.Change] = field(default_factory=list)
-    """What differs from the run before."""
-    before: str = ""
-    """Name of the run before."""
+    """What differs from the parent."""
+    parent: str = ""
+    """Name of the run that it was made from, where that is known and still there."""
     listen: str = ""
     """What listening gave: the preferred model's mean score, or how much is judged; empty before the first."""
 
@@ -212,17 +212,17 @@ class Store:
 
     def _compare(self, found: list[RunSummary]) -> None:
         """Fill in what needs more than the log: settings and what changed, listening, disk."""
-        before: RunSummary | None = None
-        for summary in sorted(found, key=lambda s: s.started):
+        for summary in found:
             summary.disk = self._disk_of(summary)
             summary.listen = self._listening(summary)
-            if summary.foreign:
-                continue
-            summary.settings = self._settings_of(summary.path)
-            if before is not None and before.settings is not None and summary.settings is not None:
-                summary.before = before.name
-                summary.changed = changes(before.settings, summary.settings)
-            before = summary
+            if not summary.foreign:
+                summary.settings = self._settings_of(summary.path)
+        by_name = {summary.name: summary.settings for summary in found if not summary.foreign}
+        for summary in found:
+            parent = summary.settings.run.parent if summary.settings is not None else ""
+            before = by_name.get(parent)
+            if before is not None and summary.settings is not None:
+                summary.parent, summary.changed = parent, changes(before, summary.settings)
 
     def _settings_of(self, path: Path) -> config.Settings | None:
         changed = _modified(path / "config.toml")
@@ -274,8 +274,8 @@ def listening(path: Path) -> str:
 
 
 def changes(old: config.Settings, new: config.Settings) -> list[config.Change]:
-    """Differences that matter for the result: not where runs and caches are, nor how the panel looks."""
-    quiet = ("panel.", "audio.", "runs.", "review.", "data.cache_dir")
+    """Differences that matter for the result: not where runs come from and are kept, nor how the panel looks."""
+    quiet = ("panel.", "audio.", "runs.", "run.", "review.", "data.cache_dir")
     return [change for change in config.difference(old, new) if not change.name.startswith(quiet)]
 
 

@@ -52,10 +52,11 @@ class NewRunScreen(Place):
     place = "new_run"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("new_run"))
 
-    def __init__(self, base: Path | None, changes: dict[str, Any]) -> None:
+    def __init__(self, base: Path | None, changes: dict[str, Any], why: str = "") -> None:
         super().__init__()
         self._base_path = base
         self._changes = changes
+        self._why = why
         self._draft: Draft | None = None
         self._checked: Checked | None = None
         self._checking = False
@@ -80,7 +81,7 @@ class NewRunScreen(Place):
                 settings, name = config.load(self._base_path / "config.toml"), self._base_path.name
             except UserError as error:
                 self.notify(f"{error} The panel's own settings are taken instead.", severity="error")
-        self._draft = Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"))
+        self._draft = Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"), self._why)
         if self._changes:
             self._put(self._changes)
         self.query_one("#sheet-card").border_title = f"New run · from {name or 'config.toml'}"

@@ -250,7 +250,7 @@ class NextScreen(Place, Background):
             return
         advice = self._advice[self._chosen]
         if advice["changes"]:
-            self.panel.open_new_run(self._path, advice["changes"])
+            self.panel.open_new_run(self._path, advice["changes"], f"{advice['rule']}: {_first(advice)}")
         else:
             self.notify(_first(advice))
 

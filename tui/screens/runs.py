@@ -116,7 +116,7 @@ class RunsScreen(Place):
             facts.show(self._nothing())
             log.show([])
             return
-        vs = f" vs {summary.before}" if summary.before else ""
+        vs = f" vs {summary.parent}" if summary.parent else ""
         facts.border_title = cut(f"{summary.name}{vs}", max(10, facts.size.width))
         facts.show(_facts(summary, max(20, facts.size.width), narrow=self.size.width < 100))
         log.show(_last_lines(summary, max(1, log.size.height)))
@@ -322,10 +322,10 @@ def _facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
 
 
 def _changes(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
-    if not s.before:
+    if not s.parent:
         return []
     if not s.changed:
-        return [Content.styled(f"the same settings as {s.before}", "$quiet")]
+        return [Content.styled(f"the same settings as {s.parent}", "$quiet")]
     pairs = [(c.name.split(".", 1)[1], value(c.old), value(c.new)) for c in s.changed]
     if narrow:
         return [Content("  ".join(f"{name} {old}→{new}" for name, old, new in pairs))]
