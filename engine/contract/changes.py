@@ -8,7 +8,7 @@ from engine.contract.errors import UserError
 _MAY_CHANGE = (
     "train.micro_batch", "train.gradient_checkpointing", "train.compile", "train.validate_train_sample",
     "train.save_steps", "train.keep_checkpoints", "train.logging_steps", "train.early_stopping", "train.start_gate",
-    "train.report_to", "data.cache_dir", "data.dir", "data.metadata",
+    "train.report_to", "train.device", "data.cache_dir", "data.dir", "data.metadata",
 )  # fmt: skip
 """Settings of these sections that a resumed run may change without its curve telling a lie. The data themselves are
 compared by fingerprint, so where they lie does not matter."""

@@ -106,6 +106,9 @@ class Train(Section):
         0.1, "Share of clips trained without their caption, which guidance needs (pretraining: 0.3).", ge=0.0, le=1.0
     )
     model_dropout: float = setting(0.0, "Dropout inside the frozen decoder (pretraining: 0).", ge=0.0, lt=1.0)
+    device: Literal["auto", "cuda", "cpu"] = setting(
+        "auto", "Where training and clips are computed; auto is the GPU where there is one."
+    )
     precision: Literal["fp16", "bf16", "fp32"] = setting("fp16", "Arithmetic on the GPU; a CPU always uses fp32.")
     gradient_checkpointing: bool = setting(False, "Recompute activations in the backward pass: less memory, slower.")
     compile: bool = setting(False, "torch.compile the decoder: pays for long runs on a GPU.")

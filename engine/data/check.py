@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before a run starts, each with its fix. Imports no torch, to be quick."""
+"""Everything that can be known to be wrong before a run starts, each with its fix. Torch is asked about GPUs alone."""
 
 from __future__ import annotations
 

@@ -1,15 +1,20 @@
-"""What a run needs of the machine: the model, memory, disk, packages that fit each other. Imports no torch."""
+"""What a run needs of the machine: the model, memory, disk, packages that fit each other.
+
+Imports torch on machines with a GPU alone.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import shutil
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from engine.contract import config
+from engine.contract.cards import ON_CPU, Facts, Nvml, trouble
 from engine.contract.errors import UserError
 from engine.contract.plan import Plan
 from engine.data.findings import Finding
@@ -103,31 +108,46 @@ def gpu_bytes(decoder: dict[str, Any], settings: config.Settings, micro: int, fr
     return CUDA_CONTEXT + weights + embeddings + adapters + micro * (activations + logits)
 
 
-def gpu_finding(settings: config.Settings) -> Finding:
-    total = _gpu_total()
-    if total is None:
-        message = "no NVIDIA GPU here: training runs on the CPU, in fp32"
-        return Finding("gpu-memory", "info", 0, [], message, "Use a machine with a GPU for models of full size.")
-    decoder, frames = decoder_config(settings.model.base), round(settings.data.duration * FRAME_RATE)
+def gpu_finding(settings: config.Settings, facts: Callable[[], Facts] | None = None) -> Finding:
+    """Whether the GPU that the run would use can be used, and holds it; ``facts`` default to those of this machine."""
     train = settings.train
+    if train.device == "cpu":
+        return Finding("gpu-memory", "info", 0, [], 'train.device = "cpu": training runs on the CPU, in fp32')
+    seen = (facts or _facts)()
+    found = trouble(seen)
+    if found:
+        return Finding("gpu-unseen", "block", 1, list(seen.listed), found.message, f"{found.fix}; {ON_CPU}.")
+    if not seen.cards:
+        message = "no NVIDIA GPU here: training runs on the CPU, in fp32"
+        if seen.hidden:
+            message = "CUDA_VISIBLE_DEVICES hides every GPU: training runs on the CPU, in fp32"
+        if train.device == "cuda":
+            fix = f'{ON_CPU}; "auto" takes what is there.'
+            return Finding("gpu-unseen", "block", 1, [], message.replace("runs", "would run"), fix)
+        return Finding("gpu-memory", "info", 0, [], message, "Use a machine with a GPU for models of full size.")
+    card = seen.cards[0]
+    decoder, frames = decoder_config(settings.model.base), round(settings.data.duration * FRAME_RATE)
     micro = 1 if train.micro_batch == "auto" else train.micro_batch
     need = gpu_bytes(decoder, settings, micro, frames)
-    message = f"about {need / GIGA:.1f} GB of {total / GIGA:.1f} GB GPU memory with {micro} clip(s) at once"
-    if need < total:
+    message = (
+        f"about {need / GIGA:.1f} GB of the {card.memory / GIGA:.1f} GB of {card.name} with {micro} clip(s) at once"
+    )
+    if need < card.memory:
         return Finding("gpu-memory", "ok", 0, [], message)
     fix = "Set train.gradient_checkpointing = true, train.micro_batch = 1, or a smaller base model."
     return Finding("gpu-memory", "warn", 1, [], message, fix)
 
 
-def _gpu_total() -> int | None:
+def _facts() -> Facts:
+    nvml = Nvml()
+    if not nvml.handles() and not nvml.error:
+        # Without a card there is nothing to ask torch about, whose import takes seconds.
+        return Facts()
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total)
-    except Exception:
-        # No driver, no card, or a driver without NVML: there is no GPU to speak of.
-        return None
+        from engine import device
+    except Exception as error:
+        return Facts(**nvml.facts(), cuda_error=f"{type(error).__name__}: {error}")
+    return device.facts()
 
 
 def disk_finding(settings: config.Settings, plan: Plan | None, prompts: int) -> Finding:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine import device
 from engine.contract import config, events, liveness
 from engine.contract import prompts as prompts_file
 from engine.contract.errors import UserError
@@ -53,7 +54,7 @@ def evaluate(
 
     Under ``accelerate launch`` the processes share the prompts; all of them must see the run's folder.
     """
-    processes = gathered(cpu=not torch.cuda.is_available())
+    processes = gathered(cpu=device.on_cpu(settings.train.device))
     if repeats is not None:
         settings = config.override(settings, [f"evaluate.repeats={repeats}"])
     held = liveness.hold(run) if processes.is_main_process else nullcontext()
@@ -64,7 +65,7 @@ def evaluate(
             journal.state("evaluating")
             wanted = prompts_file.read(prompts or settings.evaluate.prompts_file)
             session = _prepare(run, settings, wanted, set_name, models or DEFAULT, journal, processes, peers)
-            with session.clip_log, Sampler(journal, enabled=processes.is_main_process):
+            with session.clip_log, Sampler(journal, device.used(processes.device), enabled=processes.is_main_process):
                 try:
                     _make_all(session)
                 except (Stopped, DecodingStopped):

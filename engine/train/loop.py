@@ -8,6 +8,7 @@ import time
 import traceback
 from dataclasses import replace
 
+from engine import device
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.plan import learning_rate
@@ -41,7 +42,7 @@ def train(run: RunDir, settings: config.Settings, *, resume: bool = False) -> st
             _refuse_a_second_start(run, journal, resume)
             journal.state("preparing")
             session = prepare_session(run, settings, journal, accelerator, resume)
-            with Sampler(journal, enabled=accelerator.is_main_process):
+            with Sampler(journal, device.used(accelerator.device), enabled=accelerator.is_main_process):
                 _train(session)
             journal.state("done")
             return "done"

@@ -19,6 +19,7 @@ from engine.contract.plan import Plan, plan
 from engine.contract.rundir import RunDir
 from engine.data.dataset import Dataset, identity, prepare
 from engine.data.survey import train_windows
+from engine.device import on_cpu
 from engine.model import load, lora
 from engine.model.fast_lora import speed_up
 from engine.model.forward import body
@@ -56,7 +57,10 @@ class Session:
 
 
 def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
-    """Accelerate's view of devices, processes and trackers. Raises UserError for a tracker that is not installed."""
+    """Accelerate's view of devices, processes and trackers.
+
+    Raises UserError for a tracker that is not installed, and for a GPU that is there and cannot be used.
+    """
     from accelerate import Accelerator
     from accelerate.tracking import get_available_trackers
     from accelerate.utils import InitProcessGroupKwargs
@@ -65,7 +69,7 @@ def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
     if tracker != "none" and tracker not in [str(getattr(name, "value", name)) for name in get_available_trackers()]:
         raise UserError(f'train.report_to = "{tracker}" needs a package that is missing; `pip install {tracker}`.')
     return Accelerator(
-        cpu=not torch.cuda.is_available(),
+        cpu=on_cpu(settings.train.device),
         log_with=None if tracker == "none" else tracker,
         project_dir=str(run.path),
         # The other processes wait while the first downloads the model and encodes the clips.
@@ -87,7 +91,7 @@ def prepare_session(
     last = checkpoint.last(run.checkpoints, settings) if resume else None
     dtype = DTYPES[train.precision] if device.type == "cuda" else torch.float32
     if dtype != DTYPES[train.precision]:
-        journal.say(f"no GPU: training in fp32 instead of {train.precision}")
+        journal.say(f"on the CPU: training in fp32 instead of {train.precision}")
     with accelerator.main_process_first():
         base = load.resolve_base(settings.model.base, _reporter(journal, "downloading", "download", "bytes"))
         requests.stop_now()
