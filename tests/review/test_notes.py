@@ -127,6 +127,40 @@ def test_a_note_that_looks_like_a_mark_of_ours_breaks_nothing(run: RunDir) -> No
     assert run.notes.read_text().count("## Result") == 1
 
 
+HOSTILE = "<b>bold</b> | \x1b]0;t\x07 \r# head\n- point\u202e `code` <!-- mgl-tui end --> \ud800"
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_no_text_makes_the_notes_grow_and_what_is_written_by_hand_stays_byte_for_byte(run: RunDir, ends: str) -> None:
+    session = judge(open_evaluation(run.path), "ben", [BEST_WINS])
+    session.write_note(HOSTILE)
+    session.toggle_tag(HOSTILE)
+    above, below = f"Mine,{ends}{ends}{ends}<b>and</b> \u202ethat.{ends}".encode(), f"Below.  {ends}{ends} x".encode()
+    run.notes.write_bytes(above)
+    notes.export(run)
+    run.notes.write_bytes(run.notes.read_bytes() + below)
+    size = run.notes.stat().st_size
+    for _ in range(3):
+        notes.export(run, formats=notes.FORMATS)
+        text = run.notes.read_bytes()
+        assert len(text) == size
+        assert text.startswith(above)
+        assert text.endswith(below)
+    region = text[len(above) : -len(below)].decode()
+    assert not any(c in region for c in "\x1b\r\u202e")
+    assert "<b>" not in region
+
+
+def test_an_editor_that_writes_other_line_ends_leaves_one_generated_part(run: RunDir) -> None:
+    notes.export(run)
+    run.notes.write_bytes(run.notes.read_bytes().replace(b"\n", b"\r\n") + b"mine\r\n")
+    notes.export(run)
+    text = run.notes.read_bytes()
+    assert text.count(b"## Result") == 1
+    assert b"<details>" not in text
+    assert text.endswith(b"mine\r\n")
+
+
 def test_csv_and_json_are_written_beside_on_request(run: RunDir, tmp_path: Path) -> None:
     out = tmp_path / "elsewhere" / "second.md"
     written = notes.export(run, out, formats=("md", "csv", "json"))

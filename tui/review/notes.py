@@ -18,12 +18,14 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
+from engine.contract.text import plain
 from tui.review.evaluation import RESULTS, home_of
 from tui.review.report import Report, markdown, report, set_measures
 
 BEGIN = "<!-- mgl-tui begin {digest}: this part is written again at every export; write above or below it -->"
 END = "<!-- mgl-tui end -->"
-_REGION = re.compile(r"<!-- mgl-tui begin ([0-9a-f]*)[^\n]*-->\n(.*?)<!-- mgl-tui end -->\n?", re.DOTALL)
+# An editor may have written the whole file with other line ends.
+_REGION = re.compile(r"<!-- mgl-tui begin ([0-9a-f]*)[^\n]*-->\r?\n(.*?)<!-- mgl-tui end -->(?:\r?\n)?", re.DOTALL)
 FORMATS = ("md", "csv", "json")
 
 
@@ -75,11 +77,12 @@ def merged(existing: str, generated: str) -> str:
     region = f"{BEGIN.format(digest=_digest(generated))}\n{generated}{END}\n"
     match = _REGION.search(existing)
     if match is None:
-        above = f"{existing.rstrip()}\n\n" if existing.strip() else ""
-        return f"{above}{region}\n## My notes\n\n" if not above else f"{above}{region}"
+        if not existing.strip():
+            return f"{region}\n## My notes\n\n"
+        return existing + ("\n" if existing.endswith("\n") else "\n\n") + region
     kept = existing[match.end() :]
     if _digest(match.group(2)) != match.group(1):
-        kept = f"{kept.rstrip()}\n\n<details><summary>Earlier export with changes by hand</summary>\n\n" + (
+        kept = f"{kept}\n\n<details><summary>Earlier export with changes by hand</summary>\n\n" + (
             f"{match.group(2).rstrip()}\n\n</details>\n"
         )
     return existing[: match.start()] + region + kept
@@ -95,9 +98,10 @@ def table(found: Report) -> str:
     )  # fmt: skip
     for j in found.results.judgements if found.results else ():
         gain = found.gains.get(j.item, {}).get(j.model)
+        said = (j.listener, found.prompt_text(j.item), j.item, j.kind, j.letter, j.model)
         writer.writerow(
-            [j.listener, found.prompt_text(j.item), j.item, j.kind, j.letter, j.model, _cell(j.score), _cell(j.rank),
-             "yes" if j.all_bad else "", " ".join(j.tags), j.note, f"{j.heard:.1f}", _cell(gain)]
+            [*map(plain, said), _cell(j.score), _cell(j.rank), "yes" if j.all_bad else "",
+             plain(" ".join(j.tags)), plain(j.note), f"{j.heard:.1f}", _cell(gain)]
         )  # fmt: skip
     return file.getvalue()
 
@@ -136,12 +140,13 @@ def data(found: Report) -> str:
             for s in (results.sessions if results else ())
         ],
     }
-    return json.dumps(content, ensure_ascii=False, indent=1, default=str) + "\n"
+    return json.dumps(content, indent=1, default=str) + "\n"
 
 
 def _existing(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Byte for byte: not read_text, which would make one kind of line end of all.
+        return path.read_bytes().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, UnicodeDecodeError) as error:
@@ -149,7 +154,7 @@ def _existing(path: Path) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.strip().encode()).hexdigest()[:12]
+    return hashlib.sha256(text.strip().replace("\r\n", "\n").encode()).hexdigest()[:12]
 
 
 def _cell(value: float | int | None) -> str:

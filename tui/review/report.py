@@ -14,6 +14,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.review import loudness, statistics
 from tui.review.evaluation import Evaluation, open_evaluation
+from tui.review.markdown import code, escaped, heading, points, table
 from tui.review.results import Judgement, Results, results_of
 from tui.review.state import State
 from tui.runs.history import History
@@ -89,10 +90,10 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
 
 def markdown(found: Report) -> str:
     """The generated part of the notes."""
-    title = f"# {found.name}"
+    title = found.name
     if found.evaluation and found.evaluation.name:
         title += f" · {found.evaluation.name}"
-    parts = [[title], _headline(found), _conclusions(found), _pairs(found), _tags(found), _scores(found)]
+    parts = [[heading(1, title)], _headline(found), _conclusions(found), _pairs(found), _tags(found), _scores(found)]
     parts += [_listening(found), _training(found), _settings(found), _measures(found), _problems(found)]
     return "\n".join(line for part in parts if part for line in [*part, ""])
 
@@ -116,34 +117,34 @@ def _state(run: RunDir, log: list[dict[str, Any]]) -> str:
 
 
 def _headline(found: Report) -> list[str]:
-    lines = [f"- state: {found.state}"]
+    lines = [f"state: {found.state}"]
     if found.settings:
-        lines.append(f"- base model: {found.settings['model.base']}")
+        lines.append(f"base model: {found.settings['model.base']}")
     results = found.results
     if results and results.sessions:
         who = ", ".join(session.listener for session in results.sessions)
         means = " · ".join(f"{results.label(m)} {value:.1f}" for m, value in results.means().items())
-        lines.append(f"- listened by {who}: {means or 'nothing judged yet'}")
-    lines.append(f"- exported {time.strftime('%Y-%m-%d %H:%M %Z')}")
-    return lines
+        lines.append(f"listened by {who}: {means or 'nothing judged yet'}")
+    lines.append(f"exported {time.strftime('%Y-%m-%d %H:%M %Z')}")
+    return points(lines)
 
 
 def _conclusions(found: Report) -> list[str]:
     results = found.results
     if results is None or not results.judgements:
         return ["## Result", "", "Nothing has been judged yet."]
-    lines = ["## Result", "", *(f"- {sentence}" for sentence in results.sentences())]
+    lines = [*results.sentences()]
     if len({session.mode for session in results.sessions}) > 1:
-        lines.append("- some scored and some ranked: points and places are mixed in what follows for all")
+        lines.append("some scored and some ranked: points and places are mixed in what follows for all")
     for session in results.sessions:
         consistent = statistics.consistency_sentence(results.consistency(session.listener), results.unit)
-        lines.append(f"- {session.listener}: {consistent}")
+        lines.append(f"{session.listener}: {consistent}")
         said = [j for j in results.judgements if j.listener == session.listener and j.value is not None]
         unheard = sum(not j.heard for j in said)
         if unheard:
-            lines.append(f"- {session.listener}: {unheard} of {len(said)} judged clips were never played in the panel.")
-    lines.append(f"- {statistics.power_sentence(results.evaluation.prompts)}")
-    return lines
+            lines.append(f"{session.listener}: {unheard} of {len(said)} judged clips were never played in the panel.")
+    lines.append(statistics.power_sentence(results.evaluation.prompts))
+    return ["## Result", "", *points(lines)]
 
 
 def _pairs(found: Report) -> list[str]:
@@ -162,7 +163,7 @@ def _pairs(found: Report) -> list[str]:
                  str(pair.losses), f"{pair.p:.3f}", mean, low_high]
             )  # fmt: skip
     head = ["pair", "listener", "wins", "ties", "losses", "p (sign test)", f"mean difference ({results.unit}s)", "95 %"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _tags(found: Report) -> list[str]:
@@ -172,7 +173,7 @@ def _tags(found: Report) -> list[str]:
         return []
     rows = [[tag, *(str(models.get(m, 0)) for m in results.models)] for tag, models in counts.items()]
     return ["## Tags", "", "On how many items a clip got the tag.", "",
-            *_table(["tag", *map(results.label, results.models)], rows)]  # fmt: skip
+            *table(["tag", *map(results.label, results.models)], rows)]  # fmt: skip
 
 
 def _scores(found: Report) -> list[str]:
@@ -182,11 +183,11 @@ def _scores(found: Report) -> list[str]:
     lines = ["## Prompts"]
     for number, item in enumerate(results.evaluation.items, 1):
         seed = f" · seed {item.seed}, repeat {item.repeat + 1}" if item.seed is not None else ""
-        lines += ["", f"### {number}. {_escaped(item.text)}", "", f"{len(item.clips)} clips{seed}", ""]
+        lines += ["", heading(3, f"{number}. {item.text}"), "", f"{len(item.clips)} clips{seed}", ""]
         said = [j for j in results.judgements if j.item == item.key and _said(j)]
         said.sort(key=lambda j: results.evaluation.models.index(j.model))
         rows = [_score_row(j) for j in said]
-        lines += _table(["model", "listener", "score", "tags", "note", "heard"], rows) if rows else ["Not judged."]
+        lines += table(["model", "listener", "score", "tags", "note", "heard"], rows) if rows else ["Not judged."]
     return lines
 
 
@@ -198,7 +199,7 @@ def _score_row(j: Judgement) -> list[str]:
         j.listener,
         value,
         ", ".join(j.tags),
-        _escaped(j.note),
+        j.note,
         f"{j.heard:.0f} s" if j.heard else "not",
     ]
 
@@ -207,23 +208,23 @@ def _listening(found: Report) -> list[str]:
     results = found.results
     if results is None or not results.sessions:
         return []
-    lines = ["## How it was listened to", ""]
+    lines: list[str] = []
     for session in results.sessions:
-        lines += [f"- {line}" for line in _session_lines(session)]
+        lines += _session_lines(session)
         after = sum(not j.blind for j in results.judgements if j.listener == session.listener)
         if after:
-            lines.append(f"- {session.listener}: {after} judgements were given or changed with the names shown")
+            lines.append(f"{session.listener}: {after} judgements were given or changed with the names shown")
     for group in results.evaluation.same_weights:
-        lines.append(f"- {' and '.join(group)} have the same weights and count as one")
+        lines.append(f"{' and '.join(group)} have the same weights and count as one")
     same = "the same noise for all models of a prompt" if results.evaluation.same_seed else "seeds not recorded"
-    lines += [f"- sampling: {same}", "- level matching, dB down to the quietest of the prompt:", ""]
+    lines += [f"sampling: {same}", "level matching, dB down to the quietest of the prompt:"]
     models = results.evaluation.models
     rows = [
         [str(n), *(f"{found.gains[item.key][m]:+.1f}" if m in found.gains[item.key] else "–" for m in models)]
         for n, item in enumerate(results.evaluation.items, 1)
         if item.key in found.gains
     ]
-    return [*lines, *_table(["prompt", *models], rows)]
+    return ["## How it was listened to", "", *points(lines), "", *table(["prompt", *models], rows)]
 
 
 def _session_lines(session: State) -> Iterable[str]:
@@ -250,12 +251,12 @@ def _session_lines(session: State) -> Iterable[str]:
 def _training(found: Report) -> list[str]:
     if not found.start and not found.valid:
         return []
-    lines = ["## Training", ""]
+    lines: list[str] = []
     start = found.start
     if start:
         counts = f"{start.get('train_clips', '?')} train and {start.get('valid_clips', '?')} valid clips"
         lines.append(
-            f"- {counts}, {start.get('total_steps', '?')} steps on {start.get('device', '?')}, "
+            f"{counts}, {start.get('total_steps', '?')} steps on {start.get('device', '?')}, "
             f"{found.elapsed / 60:.1f} min, {start.get('trainable_parameters', '?')} trainable parameters"
         )
     finite = [(step, loss) for step, loss in found.valid if math.isfinite(loss)]
@@ -263,10 +264,15 @@ def _training(found: Report) -> list[str]:
         step, loss = min(finite, key=lambda v: v[1])
         base = next((value for at, value in finite if at == 0), None)
         against = "" if base is None else f", base {base:.3f}"
-        lines.append(f"- best valid loss {loss:.3f} at step {step}{against}, last {finite[-1][1]:.3f}")
-        lines.append(f"- valid `{sparkline([value for _, value in finite], 40)}`")
-        lines += ["", *_table(["step", "valid loss"], [[str(s), f"{value:.4f}"] for s, value in finite])]
-    return lines
+        lines.append(f"best valid loss {loss:.3f} at step {step}{against}, last {finite[-1][1]:.3f}")
+        lines.append(f"valid {sparkline([value for _, value in finite], 40)}")
+    return [
+        "## Training",
+        "",
+        *points(lines),
+        "",
+        *table(["step", "valid loss"], [[str(s), f"{value:.4f}"] for s, value in finite]),
+    ]
 
 
 def _settings(found: Report) -> list[str]:
@@ -274,16 +280,16 @@ def _settings(found: Report) -> list[str]:
         return []
     lines = ["## Settings", ""]
     if why := found.settings.get("run.why"):
-        lines += [f"Why it was made: {why}", ""]
+        lines += [escaped(f"Why it was made: {why}"), ""]
     if found.parent:
-        lines += [f"Changed since {found.parent}:", ""]
+        lines += [escaped(f"Changed since {found.parent}:"), ""]
         rows = [[c.name, json.dumps(c.old), json.dumps(c.new)] for c in found.changes]
-        lines += _table(["setting", found.parent, found.name], rows) if rows else ["nothing"]
+        lines += table(["setting", found.parent, found.name], rows) if rows else ["nothing"]
         lines.append("")
     of_the_panel = ("panel", "audio", "runs", "run")
     shown = {name: value for name, value in found.settings.items() if name.split(".")[0] not in of_the_panel}
     values = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in shown.items()]
-    return [*lines, "```toml", *values, "```"]
+    return [*lines, *code("toml", values)]
 
 
 def _measures(found: Report) -> list[str]:
@@ -301,7 +307,7 @@ def _measures(found: Report) -> list[str]:
     if not rows:
         return []
     return ["## Measures", "", "Means over the prompts; each clip's own are in the JSON export.", "",
-            *_table(["measure", *models], rows), *_reasons(whole)]  # fmt: skip
+            *table(["measure", *models], rows), *_reasons(whole)]  # fmt: skip
 
 
 def _is_measure(name: str) -> bool:
@@ -315,7 +321,9 @@ def _reasons(whole: dict[str, dict[str, Any]]) -> list[str]:
         for name in filter(_is_measure, each):
             if reason := each.get(f"{name}_reason"):
                 models.setdefault((name, str(reason)), []).append(model)
-    return [line for (name, why), of in models.items() for line in ("", f"No {name} of {', '.join(of)}: {why}.")]
+    return [
+        line for (name, why), of in models.items() for line in ("", escaped(f"No {name} of {', '.join(of)}: {why}."))
+    ]
 
 
 def set_measures(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
@@ -333,18 +341,8 @@ def _mean_of(values: Sequence[Any]) -> str:
 
 
 def _problems(found: Report) -> list[str]:
-    return ["## Problems", "", *(f"- {problem}" for problem in found.problems)] if found.problems else []
+    return ["## Problems", "", *points(found.problems)] if found.problems else []
 
 
 def _said(j: Judgement) -> bool:
     return j.value is not None or bool(j.tags or j.note)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    body = [f"| {' | '.join(row)} |" for row in rows]
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *body]
-
-
-def _escaped(text: str) -> str:
-    """Text of a person inside a table or a heading: it must not end the cell or begin a comment of ours."""
-    return text.replace("|", "\\|").replace("<!--", "&lt;!--").replace("\n", " ")

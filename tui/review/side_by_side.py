@@ -13,6 +13,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.review import loudness, measured, statistics
 from tui.review.evaluation import Clip
+from tui.review.markdown import heading, table
 from tui.review.report import set_measures
 from tui.review.results import Results, load_results
 from tui.runs.history import History
@@ -149,7 +150,7 @@ def markdown(sides: Sequence[Side]) -> str:
     """The comparison as tables."""
     rows, equal = settings_rows(sides)
     head = [side.name for side in sides]
-    lines = [f"# {' · '.join(head)}", "", "## Valid loss", ""]
+    lines = [heading(1, " · ".join(head)), "", "## Valid loss", ""]
     losses = [
         ("base", [_loss(side.history.base_valid) for side in sides]),
         ("best", [_loss(side.history.best_valid) for side in sides]),
@@ -171,5 +172,4 @@ def _loss(value: float) -> str:
 
 
 def _table(first: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    body = [f"| {name} | {' | '.join(values)} |" for name, values in rows]
-    return [f"| {first} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|", *body]
+    return table([first, *head], [[name, *values] for name, values in rows])
