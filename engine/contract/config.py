@@ -34,6 +34,7 @@ DEFAULT_TAGS = [
     "loops",
     "rhythm-off",
     "clipping",
+    "timbre-off",
 ]
 
 

@@ -9,9 +9,10 @@ from engine.contract import events
 from engine.contract.config import Settings, fields, override
 from engine.contract.rundir import RunDir
 from tests.review.clips import judge, make_evaluation, make_run, write_events
-from tui.review.advice import RULES, advise, advise_run
+from tui.review.advice import advise, advise_run, settle
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Results, results_of
+from tui.review.rules import RULES, Advice
 
 FALLING = [(0, 4.5), (100, 4.4), (200, 4.3), (300, 4.2), (400, 4.1)]
 FLAT = [(0, 4.5), (100, 3.6), (200, 3.5), (300, 3.49), (400, 3.495)]
@@ -88,14 +89,103 @@ def test_noise_that_the_base_model_has_as_well_is_not_blamed_on_training(evaluat
     assert not by_rule(advise(Settings(), [], results))["unstable"]["fires"]
 
 
-def test_a_valid_loss_that_rises_again_asks_for_less_training(tmp_path: Path) -> None:
-    rising = [(0, 4.5), (100, 3.8), (200, 3.5), (300, 3.8), (400, 4.0)]
-    settings = override(Settings(), ["train.epochs=4"])
-    log = history(tmp_path, rising, losses=train_losses(rising, 1.0))
-    found = by_rule(advise(settings, log))["overfit"]
+RISING = [(0, 4.5), (100, 3.8), (200, 3.5), (300, 3.8), (400, 4.0)]
+BY_HEART = [(0, 0.9), (100, 0.5), (200, 0.35), (300, 0.28), (400, 0.25)]
+
+
+def test_a_valid_loss_that_rises_again_is_a_remark_since_best_model_is_from_before(tmp_path: Path) -> None:
+    found = by_rule(advise(Settings(), history(tmp_path, RISING, losses=train_losses(RISING, 0.5))))["overfit"]
     assert found["fires"]
-    assert found["changes"] == {"train.epochs": 2}
-    assert by_rule(advise(Settings(), log))["overfit"]["changes"] == {"lora.dropout": 0.1}
+    assert found["changes"] == {}
+    assert "best_model is from before the rise" in found["for"][0]
+
+
+def test_clips_that_are_learned_by_heart_are_overfitting_although_valid_still_falls(tmp_path: Path) -> None:
+    found = by_rule(advise(Settings(), history(tmp_path, BY_HEART, losses=train_losses(BY_HEART, 0.23))))
+    assert found["overfit"]["fires"]
+    assert "train is 0.020 where valid is 0.250" in found["overfit"]["for"][0]
+    assert found["overfit"]["changes"] == {"lora.dropout": 0.1}
+    assert not found["underfit"]["fires"]
+
+
+def test_clips_that_are_learned_by_heart_forbid_what_would_fit_them_more(
+    tmp_path: Path, evaluation: Evaluation
+) -> None:
+    log = history(tmp_path, BY_HEART, losses=train_losses(BY_HEART, 0.23))
+    found = by_rule(advise(Settings(), log, tagged(evaluation, "generic", "best", 5, BEST_WINS)))
+    assert found["overfit"]["fires"]
+    assert not found["generic"]["fires"]
+    assert "overfit forbids" in found["generic"]["needs"]
+
+
+def test_wins_and_losses_that_cancel_out_are_not_called_no_difference(tmp_path: Path, evaluation: Evaluation) -> None:
+    up, down, same = {"base": 2, "best": 4, "final": 3}, {"base": 4, "best": 2, "final": 3}, {"base": 3, "best": 3}
+    judge(evaluation, "anna", [up, down, up, down, up, down, {**same, "final": 3}, up])
+    found = by_rule(advise(Settings(), history(tmp_path, FLAT, losses=train_losses(FLAT)), results_of(evaluation)))
+    assert not found["no-difference"]["fires"]
+
+
+@pytest.mark.parametrize("tag", ["rhythm-off", "timbre-off"])
+def test_a_rhythm_or_timbre_that_is_off_asks_for_more_clips_a_step_and_says_what_changes_nothing(
+    evaluation: Evaluation, tag: str
+) -> None:
+    found = by_rule(advise(Settings(), [], tagged(evaluation, tag, "best", 4, BEST_WINS)))["rhythm-or-timbre"]
+    assert found["fires"]
+    assert found["changes"] == {"train.gradient_accumulation_steps": 8}
+    assert any("batch 1 x 8" in reason and "change nothing" in reason for reason in found["against"])
+
+
+def test_with_many_clips_a_step_already_an_off_rhythm_asks_for_longer_windows(evaluation: Evaluation) -> None:
+    results = tagged(evaluation, "rhythm-off", "best", 4, BEST_WINS)
+    steady = override(Settings(), ["train.batch_size=4"])
+    assert by_rule(advise(steady, [], results))["rhythm-or-timbre"]["changes"] == {"data.duration": 30.0}
+
+
+def test_a_rhythm_that_base_has_off_as_often_is_not_blamed_on_training(evaluation: Evaluation) -> None:
+    tagged(evaluation, "rhythm-off", "base", 4, BEST_WINS)
+    results = tagged(evaluation, "rhythm-off", "best", 4, BEST_WINS)
+    assert not by_rule(advise(Settings(), [], results))["rhythm-or-timbre"]["fires"]
+
+
+def test_the_epochs_go_from_one_to_three_and_from_three_to_five(tmp_path: Path) -> None:
+    log = history(tmp_path, FALLING, losses=train_losses(FALLING))
+    for before, after in ((1, 3), (2, 3), (3, 5), (5, 10)):
+        settings = override(Settings(), [f"train.epochs={before}"])
+        assert by_rule(advise(settings, log))["underfit"]["changes"] == {"train.epochs": after}
+
+
+def settled(*found: Advice) -> dict[str, Advice]:
+    for advice in found:
+        advice.fires = True
+    return {advice.rule: advice for advice in settle(found, Settings())}
+
+
+def test_of_two_that_move_a_setting_in_different_directions_the_weightier_one_fires() -> None:
+    up, down = {"train.learning_rate": 2e-4}, {"train.learning_rate": 5e-5}
+    found = settled(Advice("unstable", changes=down), Advice("no-difference", changes=up))
+    assert found["unstable"].fires
+    assert not found["no-difference"].fires
+    assert "unstable" in found["no-difference"].needs
+
+
+def test_the_same_run_is_offered_once() -> None:
+    found = settled(
+        Advice("underfit", changes={"train.epochs": 3}), Advice("best-is-final", changes={"train.epochs": 3})
+    )
+    assert not found["best-is-final"].fires
+    assert "underfit offers the same run" in found["best-is-final"].needs
+
+
+def test_at_most_three_fire_and_the_others_say_what_comes_first() -> None:
+    found = settled(*(Advice(rule, changes={name: 99}) for rule, name in zip("abcde", fields(), strict=False)))
+    assert [rule for rule, advice in found.items() if advice.fires] == ["a", "b", "c"]
+    assert "a, b, c would teach more first" in found["d"].needs
+
+
+def test_data_that_make_no_sense_silence_everything_else(tmp_path: Path, evaluation: Evaluation) -> None:
+    results = tagged(evaluation, "generic", "best", 5, BEST_WINS)
+    given = advise(Settings(), history(tmp_path, [(0, 8.3), (100, 8.2)]), results)
+    assert [advice["rule"] for advice in given if advice["fires"]] == ["start-loss"]
 
 
 def test_no_difference_asks_for_more_steps_when_few_and_for_a_higher_rate_otherwise(
@@ -108,7 +198,8 @@ def test_no_difference_asks_for_more_steps_when_few_and_for_a_higher_rate_otherw
         "train.epochs": 3
     }
     (tmp_path / "long").mkdir()
-    found = by_rule(advise(Settings(), history(tmp_path / "long", FLAT), results))["no-difference"]
+    log = history(tmp_path / "long", FLAT, losses=train_losses(FLAT))
+    found = by_rule(advise(Settings(), log, results))["no-difference"]
     assert found["fires"]
     assert found["changes"] == {"train.learning_rate": 2e-4}
     assert any("something was learned" in reason for reason in found["against"])
