@@ -26,10 +26,10 @@ from textual.worker import Worker, WorkerState
 
 from engine.contract.rundir import RunDir
 from tui import keys, terminal, themes
+from tui.places.place import Place, RunChanged, RunsChanged
+from tui.places.runs.screen import RunsScreen
 from tui.runs.follow import Followed, Source
 from tui.runs.store import RunSummary, Store
-from tui.screens.place import Place, RunChanged, RunsChanged
-from tui.screens.runs import RunsScreen
 from tui.widgets.bars import gpu_words
 
 if TYPE_CHECKING:
@@ -41,16 +41,16 @@ LIST_EVERY = 2.0
 MACHINE_EVERY = 5.0
 
 
-def _later(module: str, screen: str) -> Callable[[], Screen[Any]]:
+def _later(place: str, screen: str) -> Callable[[], Screen[Any]]:
     """A screen that is imported when its place is first gone to: the first paint waits for none of the others."""
-    return lambda: getattr(import_module(f"tui.screens.{module}"), screen)()
+    return lambda: getattr(import_module(f"tui.places.{place}.screen"), screen)()
 
 
 class PanelApp(App[None]):
     """The panel on the runs of one folder."""
 
     TITLE = "mgl-tui"
-    CSS_PATH: ClassVar[list[str]] = ["styles/panel.tcss", "styles/places.tcss"]  # type: ignore[assignment]
+    CSS_PATH: ClassVar[list[str]] = ["panel.tcss", "places/dialogs.tcss"]  # type: ignore[assignment]
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("everywhere"))
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]
@@ -144,7 +144,7 @@ class PanelApp(App[None]):
     def player(self) -> Player:
         """The one player of the panel; its worker starts with the first place that asks for it."""
         if self._player is None:
-            from tui.screens.sound import new_player
+            from tui.places.sound.screen import new_player
 
             loop = asyncio.get_running_loop()
             self._player = new_player(self.settings)
@@ -158,7 +158,7 @@ class PanelApp(App[None]):
         return self._player
 
     def _heard_from_player(self, news: PlayerMessage) -> None:
-        from tui.screens.sound import PlayerNews, route
+        from tui.places.sound.screen import PlayerNews, route
 
         if self._player is None or not self.is_running:
             return
@@ -340,14 +340,14 @@ class PanelApp(App[None]):
         self.exit()
 
     def action_help(self) -> None:
-        from tui.screens.help import HelpScreen
+        from tui.places.help import HelpScreen
 
         self.push_screen(HelpScreen(getattr(self.screen, "place", "everywhere")))
 
     def action_palette(self) -> None:
         from textual.command import CommandPalette
 
-        from tui.screens.palette import Actions
+        from tui.places.palette import Actions
 
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(providers=[Actions], placeholder="Type what you want to do"))
@@ -357,7 +357,7 @@ class PanelApp(App[None]):
 
         ``why`` is the reason that the run keeps.
         """
-        from tui.screens.new_run import NewRunScreen
+        from tui.places.new_run.screen import NewRunScreen
 
         self.switch_mode("runs")
         self.push_screen(NewRunScreen(base, changes or {}, why))

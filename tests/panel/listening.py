@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from engine.contract.config import Settings, override
 from tui.app import PanelApp
-from tui.screens.listen import ListenScreen
+from tui.places.listen.screen import ListenScreen
 
 SIZE = (120, 35)
 

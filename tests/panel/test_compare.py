@@ -11,9 +11,9 @@ from engine.contract.config import Settings, override
 from tests.panel.listening import panel, running, text, until
 from tests.review.clips import judge, make_run, write_events
 from tui.app import PanelApp
+from tui.places.compare.overlay_chart import OverlayChart
+from tui.places.compare.screen import CompareScreen
 from tui.review.evaluation import open_evaluation
-from tui.screens.compare import CompareScreen
-from tui.widgets.overlay_chart import OverlayChart
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ from tui import keys
 from tui.widgets.field import Field
 
 SCREENS = {
-    "runs": "tui.screens.runs.RunsScreen",
-    "queue": "tui.screens.queue.QueueScreen",
-    "new_run": "tui.screens.new_run.NewRunScreen",
-    "monitor": "tui.screens.monitor.MonitorScreen",
-    "listen": "tui.screens.listen.ListenScreen",
-    "compare": "tui.screens.compare.CompareScreen",
-    "next": "tui.screens.next.NextScreen",
-    "export": "tui.screens.export.ExportScreen",
-    "sound": "tui.screens.sound.SoundScreen",
+    "runs": "tui.places.runs.screen.RunsScreen",
+    "queue": "tui.places.runs.queue.QueueScreen",
+    "new_run": "tui.places.new_run.screen.NewRunScreen",
+    "monitor": "tui.places.monitor.screen.MonitorScreen",
+    "listen": "tui.places.listen.screen.ListenScreen",
+    "compare": "tui.places.compare.screen.CompareScreen",
+    "next": "tui.places.next.screen.NextScreen",
+    "export": "tui.places.export.screen.ExportScreen",
+    "sound": "tui.places.sound.screen.SoundScreen",
     "everywhere": "tui.app.PanelApp",
 }
 

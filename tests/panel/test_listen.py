@@ -15,9 +15,9 @@ from tests.audio.parts import Pulse
 from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
 from tests.review.clips import judge, make_evaluation, make_run
+from tui.places.dialogs import Menu
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
-from tui.screens.dialogs import Menu
 
 
 async def test_a_digit_scores_the_clip_and_is_on_disk_at_once(runs: Path) -> None:

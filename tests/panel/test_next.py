@@ -11,9 +11,9 @@ import pytest
 from tests.panel.listening import panel, running, text, told, until
 from tests.review.clips import judge, make_foreign_evaluation, make_run
 from tui.app import PanelApp
+from tui.places.new_run.screen import NewRunScreen
+from tui.places.next.screen import NextScreen
 from tui.review.evaluation import open_evaluation
-from tui.screens.new_run import NewRunScreen
-from tui.screens.next import NextScreen
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _a_machine_and_a_time_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     still = SimpleNamespace(time=lambda: NOW, strftime=time.strftime, localtime=time.localtime)
-    for module in ("tui.text", "tui.widgets.progress_card", "tui.runs.follow"):
+    for module in ("tui.text", "tui.places.monitor.progress_card", "tui.runs.follow"):
         monkeypatch.setattr(f"{module}.time", still)
     monkeypatch.setattr("tui.runs.machine.sample", dict)
     monkeypatch.setattr("tui.runs.store.disk_usage", lambda path: 400_000_000)

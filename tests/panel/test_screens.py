@@ -21,16 +21,16 @@ from tests.panel.conftest import Starter, settle
 from tests.panel.listening import until
 from tests.review.clips import make_evaluation, make_run
 from tui.app import PanelApp
+from tui.places.monitor.log_view import LogView
+from tui.places.monitor.loss_chart import LossChart, SecondChart
+from tui.places.monitor.screen import MonitorScreen
+from tui.places.new_run.screen import NewRunScreen
+from tui.places.place import RunChanged, RunsChanged
+from tui.places.runs.screen import RunsScreen
 from tui.runs import launch, queue
-from tui.screens.monitor import MonitorScreen
-from tui.screens.new_run import NewRunScreen
-from tui.screens.place import RunChanged, RunsChanged
-from tui.screens.runs import RunsScreen
 from tui.terminal import theme_for
 from tui.widgets.bars import HeaderBar
 from tui.widgets.lines import Lines
-from tui.widgets.log_view import LogView
-from tui.widgets.loss_chart import LossChart, SecondChart
 from tui.widgets.table import Table
 
 
@@ -109,7 +109,7 @@ async def test_stopping_asks_how_and_sends_the_signal(
     panel: Starter, held: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr("tui.screens.run_actions._STOP", {"v": (lambda run: sent.append(run.name) or True, "goes")})
+    monkeypatch.setattr("tui.places.run_actions._STOP", {"v": (lambda run: sent.append(run.name) or True, "goes")})
     async with panel() as (app, pilot):
         await pilot.press("s")
         assert app.screen.query_one("#menu", Table)
@@ -269,7 +269,7 @@ async def test_the_log_is_held_wrapped_searched_and_opened(panel: Starter, runs_
 @pytest.fixture
 def new_run_panel(panel: Starter, monkeypatch: pytest.MonkeyPatch) -> Starter:
     """A panel whose engines are only noted, and whose checks come at once."""
-    monkeypatch.setattr("tui.screens.new_run.DEBOUNCE", 0.0)
+    monkeypatch.setattr("tui.places.new_run.screen.DEBOUNCE", 0.0)
     return panel
 
 
@@ -334,7 +334,7 @@ async def test_a_run_that_passes_is_made_and_started_or_queued(
         return Checked([Finding("ok", "all files exist")], {}, 1984)
 
     started: list[str] = []
-    monkeypatch.setattr("tui.screens.new_run.run_checks", fine)
+    monkeypatch.setattr("tui.places.new_run.screen.run_checks", fine)
     monkeypatch.setattr(launch, "start", lambda run: started.append(run.name) or 1)
     monkeypatch.setattr(queue, "start", lambda folder: False)
     async with new_run_panel() as (app, pilot):
@@ -465,8 +465,8 @@ def test_the_store_needs_neither_screen_nor_model_library() -> None:
 
 def test_the_panel_imports_no_heavy_library() -> None:
     code = (
-        "import sys, tui.app, tui.screens.monitor, tui.screens.new_run, tui.screens.listen, tui.screens.compare\n"
-        "import tui.screens.next, tui.screens.export, tui.screens.queue\n"
+        "import sys, tui.app, tui.places.monitor.screen, tui.places.new_run.screen, tui.places.listen.screen\n"
+        "import tui.places.compare.screen, tui.places.next.screen, tui.places.export.screen, tui.places.runs.queue\n"
         "bad = {'torch', 'transformers', 'peft', 'torchaudio', 'sounddevice'} & set(sys.modules)\n"
         "sys.exit(str(bad) if bad else 0)"
     )

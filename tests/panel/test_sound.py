@@ -9,7 +9,7 @@ from tests.panel.listening import listening, panel, screen_of, stored, text, unt
 from tests.review.clips import make_run
 from tui.app import PanelApp
 from tui.audio.player import PlayerMessage, PlayerStatus
-from tui.screens.sound import SoundScreen, route
+from tui.places.sound.screen import SoundScreen, route
 
 
 async def test_a_key_in_the_browsers_page_counts_like_one_here(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What screens are made of."""
+"""Widgets that more than one place is made of."""

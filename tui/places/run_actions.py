@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from engine.contract import liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
+from tui.places.dialogs import Choice, Menu
 from tui.runs import launch, store
 from tui.runs.follow import Source
-from tui.screens.dialogs import Choice, Menu
 
 if TYPE_CHECKING:
     from tui.app import PanelApp

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from tui import keys
 from tui.audio.player import Player, PlayerMessage, PlayerStatus
-from tui.screens.dialogs import Dialog
+from tui.places.dialogs import Dialog
 from tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class SoundScreen(Dialog[None]):
     """Which way the sound takes, whether it arrived, and what to do on the laptop."""
 
     place = "sound"
+    CSS_PATH = "sound.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("sound"), ("escape,q", "dismiss")]
 
     def __init__(self) -> None:

@@ -16,11 +16,11 @@ from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places import run_actions
+from tui.places.place import Place, RunsChanged
 from tui.runs import queue, store
 from tui.runs.store import RunSummary
 from tui.runs.tail import TextTail
-from tui.screens import run_actions
-from tui.screens.place import Place, RunsChanged
 from tui.text import NONE, STATES, cut, loss, short, size, sparkline, value, when
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines
@@ -42,6 +42,7 @@ class RunsScreen(Place):
     """The list of runs."""
 
     place = "runs"
+    CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("runs"))
 
     def __init__(self) -> None:
@@ -194,7 +195,7 @@ class RunsScreen(Place):
     def action_export(self) -> None:
         summary = self.current()
         if summary is not None:
-            from tui.screens.export import ExportScreen
+            from tui.places.export.screen import ExportScreen
 
             self.panel.push_screen(ExportScreen(summary.path))
 
@@ -213,7 +214,7 @@ class RunsScreen(Place):
         self.panel.read_runs()
 
     def action_open_path(self) -> None:
-        from tui.screens.dialogs import Ask
+        from tui.places.dialogs import Ask
 
         def take(text: str | None) -> None:
             path = Path(text).expanduser().resolve() if text else None
@@ -231,7 +232,7 @@ class RunsScreen(Place):
         self.panel.push_screen(Ask("Open a folder of clips", hint=f"folder that holds {store.RESULTS}"), take)
 
     def action_queue(self) -> None:
-        from tui.screens.queue import QueueScreen
+        from tui.places.runs.queue import QueueScreen
 
         self.panel.push_screen(QueueScreen())
 

@@ -11,15 +11,15 @@ from textual.binding import BindingType
 from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name
 from tui import keys
+from tui.places.dialogs import Ask, Choice, Menu
+from tui.places.listen.judgement import NoteInput, tag_letters
+from tui.places.listen.playing import ListenPlaying
+from tui.places.listen.tag import TagScreen
+from tui.places.place import RunChanged, RunsChanged
+from tui.places.sound.playback import Playback
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session, default_listener
 from tui.runs.store import evaluation_folders
-from tui.screens.dialogs import Ask, Choice, Menu
-from tui.screens.listen_playing import ListenPlaying
-from tui.screens.place import RunChanged, RunsChanged
-from tui.screens.playback import Playback
-from tui.screens.tag import TagScreen
-from tui.widgets.judgement import NoteInput, tag_letters
 from tui.widgets.table import Table
 
 
@@ -265,7 +265,7 @@ class ListenScreen(ListenPlaying):
     # -- beside it
 
     def action_export(self) -> None:
-        from tui.screens.export import ExportScreen
+        from tui.places.export.screen import ExportScreen
 
         if self.shown is not None:
             shown = self.session.evaluation.name if self.session else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual import events
 
-from tui.screens.dialogs import Dialog
+from tui.places.dialogs import Dialog
 
 
 class TagScreen(Dialog[None]):

@@ -13,10 +13,10 @@ from textual.content import Content
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places.background import Background
+from tui.places.dialogs import Dialog
 from tui.review import notes
 from tui.review.results import load_results
-from tui.screens.background import Background
-from tui.screens.dialogs import Dialog
 from tui.widgets.lines import Lines
 
 
@@ -24,7 +24,7 @@ class ExportScreen(Dialog[None], Background):
     """Writes the notes of a run, or of a folder of clips."""
 
     place = "export"
-    CSS_PATH = "../styles/export.tcss"
+    CSS_PATH = "export.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("export"), ("escape,q", "dismiss")]
 
     def __init__(self, path: Path, set_name: str | None = None) -> None:

@@ -18,6 +18,9 @@ from engine.contract.errors import UserError
 from engine.contract.plan import Plan
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places.new_run import words
+from tui.places.new_run.words import NAME
+from tui.places.place import Place, RunsChanged
 from tui.runs import launch, queue
 from tui.runs.checks import Checked, run_checks
 from tui.runs.draft import (
@@ -33,9 +36,6 @@ from tui.runs.draft import (
 )
 from tui.runs.follow import Followed
 from tui.runs.history import History
-from tui.screens import new_run_words as words
-from tui.screens.new_run_words import NAME
-from tui.screens.place import Place, RunsChanged
 from tui.text import cut, value
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines
@@ -50,6 +50,7 @@ class NewRunScreen(Place):
     """The form of a run to be."""
 
     place = "new_run"
+    CSS_PATH = "new_run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("new_run"))
 
     def __init__(self, base: Path | None, changes: dict[str, Any], why: str = "") -> None:
@@ -306,7 +307,7 @@ class NewRunScreen(Place):
             self.notify(f"No setting is called “{text}”.")
 
     def action_preset(self) -> None:
-        from tui.screens.dialogs import Choice, Menu
+        from tui.places.dialogs import Choice, Menu
 
         def take(key: str | None) -> None:
             if key is not None and self._put(preset_changes(key, self.draft.settings)):

@@ -10,13 +10,13 @@ from textual.timer import Timer
 
 from engine.contract.errors import UserError
 from tui import keys
+from tui.places.listen.clips import Clips
+from tui.places.listen.page import ListenPage
+from tui.places.listen.tag import TagScreen
+from tui.places.sound.playback import Levels, levels
+from tui.places.sound.screen import PlayerNews, SoundScreen
 from tui.review.order import Trial
 from tui.review.session import ChangedElsewhere
-from tui.screens.listen_page import ListenPage
-from tui.screens.playback import Levels, levels
-from tui.screens.sound import PlayerNews, SoundScreen
-from tui.screens.tag import TagScreen
-from tui.widgets.clips import Clips
 
 TICK = 0.2
 LOG_EVERY = 5.0

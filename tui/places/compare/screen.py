@@ -15,6 +15,10 @@ from textual.content import Content
 from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
 from tui import keys
+from tui.places.background import Background
+from tui.places.compare.overlay_chart import LOOKS, OverlayChart
+from tui.places.place import Place, RunsChanged
+from tui.places.sound.screen import PlayerNews, SoundScreen
 from tui.review.results import Results
 from tui.review.side_by_side import (
     SamePrompt,
@@ -28,12 +32,8 @@ from tui.review.side_by_side import (
     same_prompt,
     settings_rows,
 )  # fmt: skip
-from tui.screens.background import Background
-from tui.screens.place import Place, RunsChanged
-from tui.screens.sound import PlayerNews, SoundScreen
 from tui.text import cut, fit, short
 from tui.widgets.lines import Lines, frame
-from tui.widgets.overlay_chart import LOOKS, OverlayChart
 
 MOST_RUNS = len(LOOKS)
 MODELS = ("best", "final", "base")
@@ -44,7 +44,7 @@ class CompareScreen(Place, Background):
 
     place = "compare"
     AUTO_FOCUS = ""
-    CSS_PATH = "../styles/compare.tcss"
+    CSS_PATH = "compare.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("compare"))
 
     def __init__(self) -> None:

@@ -14,15 +14,15 @@ from textual.content import Content
 from engine.contract import liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
+from tui.places.background import Background
+from tui.places.listen.clips import ClipLook, Clips, pips
+from tui.places.listen.judgement import NoteInput, grid_lines, number_of, rows_of, so_far_lines, tag_lines, value_of
+from tui.places.place import Place
+from tui.places.sound.screen import route
 from tui.review import envelope, measured
 from tui.review.order import Trial
 from tui.review.session import FATIGUE, Session
 from tui.runs.store import evaluation_folders
-from tui.screens.background import Background
-from tui.screens.place import Place
-from tui.screens.sound import route
-from tui.widgets.clips import ClipLook, Clips, pips
-from tui.widgets.judgement import NoteInput, grid_lines, number_of, rows_of, so_far_lines, tag_lines, value_of
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tui.screens.playback import Playback
+    from tui.places.sound.playback import Playback
 
 NOTHING = (
     "No clips to listen to yet.",
@@ -51,7 +51,7 @@ class ListenPage(Place, Background):
 
     place = "listen"
     AUTO_FOCUS = ""
-    CSS_PATH = "../styles/listen.tcss"
+    CSS_PATH = "listen.tcss"
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,8 +13,8 @@ from textual.content import Content
 
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places.place import Place, RunsChanged
 from tui.runs import queue
-from tui.screens.place import Place, RunsChanged
 from tui.text import value
 from tui.widgets.lines import Lines
 from tui.widgets.table import Column, Row, Table
@@ -24,6 +24,7 @@ class QueueScreen(Place):
     """The queue, to be reordered and emptied."""
 
     place = "queue"
+    CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("queue"))
 
     def body(self) -> ComposeResult:

@@ -17,12 +17,12 @@ from engine.contract.config import Settings, values
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places.background import Background
+from tui.places.place import Place, RunChanged, RunsChanged
 from tui.review.advice import advise
 from tui.review.results import Results, load_results
 from tui.runs.draft import Draft, estimate
 from tui.runs.history import History, number
-from tui.screens.background import Background
-from tui.screens.place import Place, RunChanged, RunsChanged
 from tui.text import duration, gib, short
 from tui.widgets.lines import Lines, frame
 
@@ -62,7 +62,7 @@ class NextScreen(Place, Background):
 
     place = "next"
     AUTO_FOCUS = ""
-    CSS_PATH = "../styles/next.tcss"
+    CSS_PATH = "next.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("next"))
 
     def __init__(self) -> None:
@@ -255,7 +255,7 @@ class NextScreen(Place, Background):
             self.notify(_first(advice))
 
     def action_export(self) -> None:
-        from tui.screens.export import ExportScreen
+        from tui.places.export.screen import ExportScreen
 
         if self._path is not None:
             self.app.push_screen(ExportScreen(self._path))

@@ -13,18 +13,18 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui import keys
+from tui.places import run_actions
+from tui.places.monitor.health_card import HealthCard
+from tui.places.monitor.layout import Box, boxes
+from tui.places.monitor.log_view import LogView
+from tui.places.monitor.loss_chart import LossChart, SecondChart
+from tui.places.monitor.machine_card import MachineCard
+from tui.places.monitor.progress_card import ProgressCard
+from tui.places.place import Place, RunChanged
 from tui.runs import launch
 from tui.runs.follow import LogSource, Source
-from tui.screens import run_actions
-from tui.screens.monitor_layout import Box, boxes
-from tui.screens.place import Place, RunChanged
 from tui.widgets.field import Field
-from tui.widgets.health_card import HealthCard
 from tui.widgets.lines import Lines
-from tui.widgets.log_view import LogView
-from tui.widgets.loss_chart import LossChart, SecondChart
-from tui.widgets.machine_card import MachineCard
-from tui.widgets.progress_card import ProgressCard
 
 CHART_EVERY = 1.0
 LOG_EVERY = 0.5
@@ -34,6 +34,7 @@ class MonitorScreen(Place):
     """One run, live or as it was."""
 
     place = "monitor"
+    CSS_PATH = "monitor.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("monitor"))
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""The notes of a run, shown and written."""

@@ -1,0 +1,1 @@
+"""One run, live or as it was."""

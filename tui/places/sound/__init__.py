@@ -1,0 +1,1 @@
+"""How sound travels, and the levels clips are played at."""
