@@ -16,6 +16,7 @@ that depends on nothing but the row's key (see ``noise.py``).
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable
@@ -82,18 +83,25 @@ class Decoder:
 
     Adapters that are active on it (a PeftModel) are merged in fp32 and then cast to ``dtype``, by default that of the
     weights; the model itself is not touched, and must not be changed while the decoder is in use. ``projection`` maps
-    text states (..., d_text) to (..., d_decoder).
+    text states (..., d_text) to (..., d_decoder). Weights go to ``device``, by default the one they are on, matrix by
+    matrix and in ``dtype`` already.
     """
 
     capture_failed: ClassVar[bool] = False
     """Whether a CUDA graph could not be captured in this process; it is not tried again."""
 
-    def __init__(self, model: Any, projection: nn.Module | None = None, dtype: torch.dtype | None = None):
+    def __init__(
+        self,
+        model: Any,
+        projection: nn.Module | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+    ):
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder = causal.model.decoder
         config = causal.config
         first = decoder.layers[0].fc1
-        self.device = first.weight.device
+        self.device = device or first.weight.device
         self.dtype = dtype or first.weight.dtype
         self.codebooks = config.num_codebooks
         self.vocabulary = config.vocab_size
@@ -103,11 +111,13 @@ class Decoder:
         self.delays = delays(config.num_codebooks, config.audio_channels)
         self.pad = config.pad_token_id if config.pad_token_id is not None else config.vocab_size
         self.activation = decoder.layers[0].activation_fn
-        self.embedding = torch.cat([table.weight for table in decoder.embed_tokens]).detach().to(self.dtype)
+        self.embedding = (
+            torch.cat([table.weight for table in decoder.embed_tokens]).detach().to(self.device, self.dtype)
+        )
         rows = decoder.embed_tokens[0].weight.shape[0]
         self.offsets = torch.arange(self.codebooks, device=self.device) * rows
         self.positions = decoder.embed_positions
-        self.projection = projection or nn.Identity()
+        self.projection = (projection or nn.Identity()).to(self.device)
         self.layers = [self._layer(layer) for layer in decoder.layers]
         self.final_norm = self._norm(decoder.layer_norm)
         self.output = self._weight(*causal.lm_heads)
@@ -115,15 +125,13 @@ class Decoder:
 
     def _weight(self, *modules: nn.Module) -> Tensor:
         """Effective weights, adapters included, stacked along the outputs: (sum of outputs, inputs)."""
-        weights = [effective_weight(module).to(self.dtype) for module in modules]
+        weights = [effective_weight(module).to(self.device, self.dtype) for module in modules]
         return weights[0] if len(weights) == 1 else torch.cat(weights)
 
     def _norm(self, module: nn.LayerNorm) -> nn.LayerNorm:
-        if module.weight.dtype == self.dtype:
+        if (module.weight.dtype, module.weight.device) == (self.dtype, self.device):
             return module
-        norm = nn.LayerNorm(module.normalized_shape, module.eps, device=self.device, dtype=self.dtype)
-        norm.load_state_dict(module.state_dict())
-        return norm.requires_grad_(False)
+        return copy.deepcopy(module).to(self.device, self.dtype).requires_grad_(False)
 
     def _layer(self, layer: Any) -> Layer:
         own, cross = layer.self_attn, layer.encoder_attn

@@ -6,7 +6,7 @@ that are there already and were made the same way are kept, so an interrupted ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,35 +180,37 @@ def _make_all(session: Session) -> None:
 
     for model, waiting in missing.items():
         requests.stop_now()
-        if not waiting:
-            continue
-        session.journal.say(f"{model.name}: {len(waiting)} clips")
-        studio = session.studio(model.base)
-        decoder = Decoder(*model.decoder(session.device), studio.dtype)
+        if waiting:
+            session.journal.say(f"{model.name}: {len(waiting)} clips")
+            _make(session, model, waiting, stepped)
 
-        def keep(
-            task: Task, audio: np.ndarray, codes: np.ndarray, model: Model = model, rate: int = studio.rate
-        ) -> None:
-            file = f"{model.folder}/{task.stem}.wav"
-            save_clip(session.folder, file, audio, rate, codes)
-            measured = measures.of_clip(audio, rate)
-            if session.scorer is not None:
-                measured["clap_score"] = session.scorer.score(audio, rate, task.prompt.text)
-            if model.adapter is None:
-                session.shared.keep(session.recipes[task], model.weights, session.folder, file, measured)
-            _name(session, task, model, file, measured)
 
-        try:
-            studio.make(
-                decoder, waiting, keep, lambda: session.results.save(session.mine),
-                note=session.journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),
-            )  # fmt: skip
-        except NotFinite as error:
-            raise UserError(
-                f"The model {model.name} cannot be used: {error}. Either its weights are broken "
-                f"(in {model.adapter or model.base}), or its values need train.precision = "
-                f'"bf16" or "fp32" in {session.run.config}.'
-            ) from None
+def _make(session: Session, model: Model, waiting: list[Task], stepped: Callable[[int], None]) -> None:
+    """One model's clips; its weights are gone when this returns, so that two models are never held at once."""
+    studio = session.studio(model.base)
+    decoder = Decoder(*model.decoder(), studio.dtype, session.device)
+
+    def keep(task: Task, audio: np.ndarray, codes: np.ndarray) -> None:
+        file = f"{model.folder}/{task.stem}.wav"
+        save_clip(session.folder, file, audio, studio.rate, codes)
+        measured = measures.of_clip(audio, studio.rate)
+        if session.scorer is not None:
+            measured["clap_score"] = session.scorer.score(audio, studio.rate, task.prompt.text)
+        if model.adapter is None:
+            session.shared.keep(session.recipes[task], model.weights, session.folder, file, measured)
+        _name(session, task, model, file, measured)
+
+    try:
+        studio.make(
+            decoder, waiting, keep, lambda: session.results.save(session.mine),
+            note=session.journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),
+        )  # fmt: skip
+    except NotFinite as error:
+        raise UserError(
+            f"The model {model.name} cannot be used: {error}. Either its weights are broken "
+            f"(in {model.adapter or model.base}), or its values need train.precision = "
+            f'"bf16" or "fp32" in {session.run.config}.'
+        ) from None
 
 
 def _missing(session: Session, model: Model) -> list[Task]:

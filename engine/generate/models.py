@@ -35,9 +35,12 @@ class Model:
         """Folder of its clips inside the evaluation folder."""
         return f"{self.name.replace(':', '-')}_model"
 
-    def decoder(self, device: torch.device) -> tuple[Any, torch.nn.Module]:
-        """Decoder in fp32 with the adapter merged in, and text projection. Raises UserError naming the model."""
-        decoder, projection = load.load_decoder(self.base, device=device, dtype=torch.float32)
+    def decoder(self) -> tuple[Any, torch.nn.Module]:
+        """Decoder in fp32 with the adapter merged in, and text projection. Raises UserError naming the model.
+
+        On the CPU, so that a GPU never holds more of the model than what it decodes with.
+        """
+        decoder, projection = load.load_decoder(self.base, device="cpu", dtype=torch.float32)
         if self.adapter is not None:
             with _naming(self.name, self.adapter):
                 lora.merge_into(decoder, self.adapter)

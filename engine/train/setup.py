@@ -165,9 +165,11 @@ def _trainee(
     compiled: bool,
     note: Callable[[str], None],
 ) -> Trainee:
-    decoder, projection = load.load_decoder(base, device=device, dtype=torch.float32)
-    adapted = lora.attach(freeze(decoder, dtype, settings.train), settings.lora, settings.train.seed)
-    trainee = Trainee(adapted, projection.requires_grad_(False), device, dtype)
+    # Halved on the CPU: the GPU is to hold the matrices as they are trained with, and never in fp32 as well.
+    decoder, projection = load.load_decoder(base, device="cpu", dtype=torch.float32)
+    frozen = freeze(decoder, dtype, settings.train).to(device)
+    adapted = lora.attach(frozen, settings.lora, settings.train.seed)
+    trainee = Trainee(adapted, projection.requires_grad_(False).to(device), device, dtype)
     if not compiled:
         speed_up(adapted, settings.lora.dropout)
         return trainee

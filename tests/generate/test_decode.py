@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -244,3 +245,13 @@ def test_graphs_on_a_gpu_give_the_codes_of_generate(folders):
     assert decoder._state is not None
     assert decoder._state.graphs is not None, "the graphs were not captured"
     assert len(decoder._state.graphs) == 2
+
+
+def test_weights_reach_their_device_one_by_one_and_leave_the_model_where_it_was(mono):
+    decoder = Decoder(adapted(copy.deepcopy(mono)).decoder, None, torch.float16, torch.device("meta"))
+    held = [value for layer in decoder.layers for value in vars(layer).values()]
+    weights = [value.weight if isinstance(value, torch.nn.Module) else value for value in held]
+    weights += [decoder.embedding, decoder.offsets, decoder.output, decoder.final_norm.weight]
+    assert {weight.device.type for weight in weights} == {"meta"}
+    assert {weight.dtype for weight in weights} == {torch.float16, torch.int64}
+    assert {weight.device.type for weight in mono.parameters()} == {"cpu"}

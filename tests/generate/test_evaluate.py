@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import engine.__main__
 from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
 from engine.generate import evaluate as evaluation
-from engine.generate import results, studio
+from engine.generate import models, results, studio
 from engine.generate.evaluate import end_state, evaluate
 from tests.generate.conftest import PROMPTS, lines_of, save_adapter
 from tests.models import build_tiny
@@ -434,3 +435,21 @@ def test_a_distance_that_cannot_be_had_says_why(make_run, training_clips):
     assert reason() == "there is one"
     shutil.rmtree(run.evaluation() / ".codes")
     assert reason().startswith("the codes of its clips are gone")
+
+
+def test_one_models_weights_are_gone_before_the_next_ones_come(make_run, monkeypatch):
+    alive: weakref.WeakSet[torch.nn.Parameter] = weakref.WeakSet()
+    found = []
+
+    def load_decoder(*arguments, **options):
+        found.append((len(alive), torch.device(options["device"]).type))
+        decoder, projection = whole(*arguments, **options)
+        alive.update(decoder.parameters())
+        return decoder, projection
+
+    whole = models.load.load_decoder
+    run = make_run(prompts=PROMPTS[:1])
+    monkeypatch.setattr(models.load, "load_decoder", load_decoder)
+    evaluate(run, run.settings())
+    # On the CPU whatever decodes: a GPU never holds a model in fp32.
+    assert found == [(0, "cpu")] * 3
