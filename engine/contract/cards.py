@@ -7,6 +7,7 @@ passively cooled servers and on a card that fell off the bus some or all of them
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,17 @@ class Facts:
     def hidden(self) -> bool:
         """Whether CUDA_VISIBLE_DEVICES hides every card, which is the usual way to ask for the CPU."""
         return self.visible is not None and self.visible.strip() in ("", "-1")
+
+
+def read(text: str) -> Facts:
+    """The facts that ``python -m engine.device`` prints. Raises ValueError for anything else."""
+    try:
+        told: dict[str, Any] = json.loads(text)
+        cards = tuple(Card(**{**card, "capability": tuple(card["capability"])}) for card in told.pop("cards"))
+        told |= {name: tuple(told[name]) for name in ("listed", "built_archs")}
+        return Facts(**told, cards=cards)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no facts on GPUs: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.contract.cards import ON_CPU, Facts, Nvml, read, trouble
 from tui.commands import find, say
 from tui.commands.checks import show
 
@@ -20,7 +21,10 @@ import json, sys
 found = {}
 try:
     import torch
-    found.update(torch=torch.__version__, built_for=torch.version.cuda, cuda=torch.cuda.is_available())
+    found.update(torch=torch.__version__, built_for=torch.version.cuda)
+    from dataclasses import asdict
+    from engine import device
+    found["facts"] = json.dumps(asdict(device.facts()))
 except Exception as error:
     found["torch_error"] = str(error)
 try:
@@ -58,8 +62,9 @@ def finding(name: str, severity: str, message: str, fix: str = "") -> dict[str, 
 def torch_findings() -> list[dict[str, Any]]:
     """Whether torch and torchaudio import together, asked of a process of their own."""
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTS], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", IMPORTS], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
     try:
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
@@ -73,14 +78,19 @@ def torch_findings() -> list[dict[str, Any]]:
         findings.append(torchaudio_mismatch(found))
     else:
         findings.append(finding("torchaudio-mismatch", "ok", f"torchaudio {found['torchaudio']} matches"))
-    if found["cuda"]:
-        findings.append(finding("cuda", "ok", "torch sees the GPU"))
-    else:
-        findings.append(
-            finding("cuda", "warn", "torch sees no GPU: training runs on the CPU, in fp32, many times slower",
-                    "run nvidia-smi; without a driver only the embedded model is worth training")
-        )  # fmt: skip
-    return findings
+    return [*findings, gpu_seen(read(found["facts"]))]
+
+
+def gpu_seen(facts: Facts) -> dict[str, Any]:
+    """Whether torch computes on the GPU of this machine, and if not, what keeps it from it."""
+    kept = trouble(facts)
+    if kept:
+        return finding("cuda", "block", kept.message, f"{kept.fix}; {ON_CPU}")
+    if facts.cards:
+        return finding("cuda", "ok", f"torch sees the GPU: {facts.cards[0].name}")
+    why = "CUDA_VISIBLE_DEVICES hides every GPU" if facts.hidden else "torch sees no GPU"
+    return finding("cuda", "warn", f"{why}: training runs on the CPU, in fp32, many times slower",
+                   "run nvidia-smi; without a driver only the embedded model is worth training")  # fmt: skip
 
 
 def torchaudio_mismatch(found: dict[str, Any]) -> dict[str, Any]:
@@ -96,15 +106,13 @@ def torchaudio_mismatch(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def driver_findings() -> list[dict[str, Any]]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        driver, count = pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError as error:
-        return [finding("driver", "warn", f"no NVIDIA driver answers ({error})",
+    nvml = Nvml()
+    driver = nvml.driver()
+    if driver is None:
+        why = f" ({nvml.error})" if nvml.error else ""
+        return [finding("driver", "warn", f"no NVIDIA driver answers{why}",
                         "on a GPU server: install or restart the driver, then run nvidia-smi")]  # fmt: skip
-    return [finding("driver", "ok", f"NVIDIA driver {driver}, {count} GPU(s)")]
+    return [finding("driver", "ok", f"NVIDIA driver {driver}, {len(nvml.handles())} GPU(s)")]
 
 
 def terminal_findings() -> list[dict[str, Any]]:

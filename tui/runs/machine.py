@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from engine.contract.cards import Card, Nvml, read
 
 
 def sample() -> dict[str, Any]:
-    """Fields as in a ``gpu`` event: util, mem_used, mem_total, temperature of GPU 0; cpu, ram_used, ram_total."""
-    return {**_processor(), **_gpu()}
+    """Fields as in a ``gpu`` event, of the GPU that an engine would use if there is one, and of the processor."""
+    nvml = Nvml()
+    handle = _handle(nvml)
+    return {**_processor(), **({} if handle is None else nvml.sample(handle))}
 
 
-def _gpu() -> dict[str, Any]:
+def gpu_busy() -> str:
+    """Why the GPU that an engine would use is not free; empty when it is free or there is none."""
+    nvml = Nvml()
+    return nvml.busy(_handle(nvml))
+
+
+def _handle(nvml: Nvml) -> Any:
+    """The card that an engine started now would use, None without one."""
+    handles, visible = nvml.handles(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not handles:
+        return None
+    if len(handles) == 1 and visible is None and not nvml.is_divided(handles[0]):
+        return handles[0]
+    card = _first_card(visible)
+    return card and nvml.handle(card)
+
+
+@cache
+def _first_card(visible: str | None) -> Card | None:
+    # Which one CUDA counts first nobody but CUDA knows, so torch is asked, once, in a process of its own: ``visible``
+    # is inherited, and stands here for the cache alone.
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.device"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # No package, no driver, or a driver that does not answer: then there is no GPU to tell of.
-        return {}
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        return {
-            "util": pynvml.nvmlDeviceGetUtilizationRates(handle).gpu,
-            "mem_used": memory.used,
-            "mem_total": memory.total,
-            "temperature": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-        }
-    except pynvml.NVMLError:
-        return {}
+        cards = read(done.stdout).cards
+    except ValueError:
+        return None
+    return cards[0] if cards else None
 
 
 def _processor() -> dict[str, Any]:
@@ -35,16 +56,3 @@ def _processor() -> dict[str, Any]:
 
     memory = psutil.virtual_memory()
     return {"cpu": psutil.cpu_percent(), "ram_used": memory.total - memory.available, "ram_total": memory.total}
-
-
-def gpu_busy() -> str:
-    """Why the GPU is not free: the process that holds most of its memory; empty when it is free or there is none."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(0))
-    except Exception:  # As above: without a driver nothing can be busy.
-        return ""
-    used = max(((p.usedGpuMemory or 0, p.pid) for p in processes), default=(0, 0))
-    return f"process {used[1]} holds {used[0] / 2**30:.1f} GiB" if used[0] > 2**30 else ""

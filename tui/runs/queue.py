@@ -89,8 +89,18 @@ def waits_for(runs_dir: Path) -> str:
     for run in list_runs(runs_dir):
         if liveness.is_held(run):
             return f"{run.name} is running"
+    waiting = entries(runs_dir)
+    if waiting and _on_cpu(waiting[0]):
+        return ""
     busy = machine.gpu_busy()
     return f"the GPU is not free: {busy}" if busy else ""
+
+
+def _on_cpu(run: RunDir) -> bool:
+    try:
+        return run.settings().train.device == "cpu"
+    except UserError:
+        return False
 
 
 def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:

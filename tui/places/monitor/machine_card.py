@@ -7,7 +7,7 @@ from typing import Any
 from textual.content import Content
 
 from tui.runs.history import History, number
-from tui.text import cut, duration, gib, short, sparkline
+from tui.text import NONE, cut, duration, gib, short, sparkline
 from tui.widgets.lines import Lines, gauge
 
 _BAR = 9
@@ -28,7 +28,9 @@ class MachineCard(Lines):
         self.show([*lines, *_pace(history, narrow)])
         first = history.gpu[min(history.gpu)] if history.gpu else {}
         many = len(history.gpu) > 1
-        self.title(f"{len(history.gpu)} GPUs" if many else "GPU 0" if _has_gpu(first) else "Processor")
+        self.title(
+            f"{len(history.gpu)} GPUs" if many else f"GPU {first.get('index') or 0}" if _has_gpu(first) else "Processor"
+        )
 
 
 def _has_gpu(event: dict[str, Any]) -> bool:
@@ -41,14 +43,14 @@ def _gpu(event: dict[str, Any], peak: float, narrow: bool, *, several: bool) -> 
     util, used, total = (number(event.get(name)) for name in ("util", "mem_used", "mem_total"))
     heat, power, limit = (number(event.get(name)) for name in ("temperature", "power", "power_limit"))
     throttle = ", ".join(event.get("throttle") or ())
-    util_text, heat_text = f"util {util:.0f}%", f"{heat:.0f} °C" if heat == heat else ""
+    util_text, heat_text = f"util {_whole(util)}%", f"{heat:.0f} °C" if heat == heat else ""
     watts = f"{power:.0f}/{limit:.0f} W" if limit == limit else f"{power:.0f} W" if power == power else ""
     mem_text = f"mem  {gib(used)}/{gib(total, 0)} GiB"
     warn = "$warning" if throttle else "$foreground"
     if narrow or several:
         name = f"{event.get('index', 0)} " if several else ""
         return [
-            Content.assemble(f"{name}{util:.0f}% ", gauge(util / 100, 7), f" {heat:.0f}° {power:.0f}W"),
+            Content.assemble(f"{name}{_whole(util)}% ", gauge(util / 100, 7), f" {_whole(heat)}° {_whole(power)}W"),
             Content.assemble(f"{gib(used)}/{gib(total, 0)}G ", gauge(used / total, 6), f" pk {gib(peak)}"),
             *([Content.styled(f"▲ throttled: {throttle}", "$warning")] if throttle else []),
         ]
@@ -61,6 +63,11 @@ def _gpu(event: dict[str, Any], peak: float, narrow: bool, *, several: bool) -> 
         Content(f"{heat_text:<7} {fan:<8} {watts}"),
         Content.assemble(f"{clocks:<15} ", (f"▲ {throttle}" if throttle else "no throttle", warn)),
     ]
+
+
+def _whole(value: float) -> str:
+    # Under MIG, and on some servers, a card does not tell everything.
+    return f"{value:.0f}" if value == value else NONE
 
 
 def _processor(event: dict[str, Any], peak: float) -> list[Content]:
