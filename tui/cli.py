@@ -115,6 +115,13 @@ def _listening(command: Command) -> None:
     one.add_argument("--csv", action="store_true", help="also write the scores as CSV beside it")
     one.add_argument("--json", action="store_true", help="also write all of it as JSON beside it")
 
+    one = _with_json(command("gate", "reports.gate", "the decision after listening: extend, adjust or stop"))
+    _with_run(one)
+    one.add_argument("decision", nargs="?", choices=("extend", "adjust", "stop"), help="default: say what was decided")
+    one.add_argument("--why", default="", metavar="TEXT", help="the reason, in one line")
+    one.add_argument("--listener", metavar="NAME", help="who decides (default: your user name)")
+    one.add_argument("--yes", action="store_true", help="extend although nobody has listened")
+
     one = command("replay", "panel.replay", "re-drive the Monitor from a recorded run")
     _with_run(one)
     one.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast as it was")

@@ -71,6 +71,10 @@ class RunDir:
         return self.review_dir / f"{checked_name(listener, 'listener')}.json"
 
     @property
+    def gate(self) -> Path:
+        return self.review_dir / "gate.json"
+
+    @property
     def notes(self) -> Path:
         return self.path / "notes.md"
 
@@ -81,6 +85,8 @@ class RunDir:
 
 def checked_name(name: str, what: str = "run") -> str:
     """``name`` if it can name a file everywhere, else UserError."""
+    if what == "listener" and name == "gate":
+        raise UserError("A listener cannot be called gate: the run keeps its decision in review/gate.json.")
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise UserError(
             f"{name!r} is no name for a {what}; take letters, digits, dot, dash and underscore, "

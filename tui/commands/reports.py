@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
-from engine.contract import config, paths
+from engine.contract import config, paths, typed
 from engine.contract.errors import UserError
 from tui.commands import find, say
 from tui.runs import store
@@ -77,6 +78,34 @@ def export(args: argparse.Namespace) -> int:
     for path in notes.export(find.run_or_clips(args, args.run), out=args.output, formats=formats):
         say.line(path)
     return 0
+
+
+def gate(args: argparse.Namespace) -> int:
+    """Say what was decided on a run, or decide."""
+    from tui.review.gate import doubt
+    from tui.review.session import default_listener
+    from tui.runs import gate as gates
+
+    run = find.run_or_clips(args, args.run)
+    if args.decision is None:
+        made = gates.read(run.path)
+    else:
+        early = doubt(run.path, args.decision)
+        if early and not args.yes and not _agreed(early):
+            raise UserError(f"{early} Listen first (mgl-tui review {run.name}), or say it again with --yes.")
+        made = gates.decide(run.path, args.decision, args.why, args.listener or default_listener())
+    if args.json:
+        say.document(typed.data(made) if made else {"decision": None, "why": None, "listener": None, "t": None})
+    else:
+        say.line(f"{run.name}: {gates.sentence(made) if made else 'nothing is decided yet'}")
+    return 0
+
+
+def _agreed(doubt: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    say.aside(f"{doubt} Extend all the same? [y/N]")
+    return input().strip().lower() in ("y", "yes")
 
 
 def advise(args: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.markdown import code, escaped, heading, points, table
 from tui.review.results import Judgement, Results, results_of
 from tui.review.state import State
+from tui.runs import gate
 from tui.runs.history import History
 from tui.runs.store import changes
 from tui.text import sparkline
@@ -42,6 +43,8 @@ class Report:
     results: Results | None = None
     gains: dict[str, dict[str, float]] = field(default_factory=dict)
     """dB by item and model."""
+    decision: gate.Decision | None = None
+    """What was decided at the gate."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -69,6 +72,11 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
         settings = run.settings() if run.config.is_file() else None
     except UserError as error:
         problems.append(str(error))
+    decision = None
+    try:
+        decision = gate.read(run.path)
+    except UserError as error:
+        problems.append(str(error))
     log = events.read(run.events)
     history = History()
     history.add(log)
@@ -84,6 +92,7 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
         elapsed=history.elapsed,
         results=results,
         gains=gains,
+        decision=decision,
         problems=tuple(problems),
     )
 
@@ -125,6 +134,8 @@ def _headline(found: Report) -> list[str]:
         who = ", ".join(session.listener for session in results.sessions)
         means = " · ".join(f"{results.label(m)} {value:.1f}" for m, value in results.means().items())
         lines.append(f"listened by {who}: {means or 'nothing judged yet'}")
+    if found.decision:
+        lines.append(f"gate: {gate.sentence(found.decision)}")
     lines.append(f"exported {time.strftime('%Y-%m-%d %H:%M %Z')}")
     return points(lines)
 

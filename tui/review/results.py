@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
 from tui.review import statistics
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.order import Trial
@@ -138,7 +139,7 @@ def results_of(evaluation: Evaluation) -> Results:
     folder = evaluation.home / (f"review_{evaluation.name}" if evaluation.name else "review")
     sessions, unreadable = [], []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path == RunDir(evaluation.home).gate:
             continue
         try:
             sessions.append(read_state(path))
