@@ -15,6 +15,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.contract.errors import UserError
+from engine.contract.paths import expanded
+from engine.contract.text import decoded, is_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,6 +46,13 @@ class SettingsError(UserError):
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True, strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _files_can_have_the_names(self) -> Section:
+        for name, value in self:
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"{type(self).__name__.lower()}.{name} = {json.dumps(value)} holds a NUL character")
+        return self
 
 
 def setting(default: Any, meaning: str, *, unit: str = "", **limits: Any) -> Any:
@@ -279,7 +288,7 @@ def loads(text: str, where: str = "the settings") -> Settings:
     """Settings from TOML text; what it leaves out has its default."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{where} is no valid TOML ({error}); mend that line.") from None
     return parse(table, where)
 
@@ -288,9 +297,12 @@ def load(path: Path | str) -> Settings:
     """Settings of a file; its relative paths are taken relative to the file and come back absolute."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read as a settings file ({_reason(error)}); check the path.") from None
+        text = decoded(path.read_bytes())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(f"{path} cannot be read as a settings file ({reason}); check the path.") from None
+    except ValueError as error:
+        raise SettingsError(f"The settings file {path} {error}; save it as UTF-8.") from None
     return resolved(loads(text, str(path)), path.resolve().parent)
 
 
@@ -298,7 +310,7 @@ def resolved(settings: Settings, folder: Path) -> Settings:
     """The same settings with relative paths made absolute against ``folder``."""
 
     def absolute(value: str) -> str:
-        return str(folder / Path(value).expanduser())
+        return str(folder / expanded(value))
 
     table = settings.model_dump()
     for section, name in (("data", "dir"), ("evaluate", "prompts_file"), ("runs", "dir")):
@@ -325,7 +337,7 @@ def override(settings: Settings, assignments: list[str]) -> Settings:
         section, key = name.split(".")
         try:
             table[section][key] = tomllib.loads(f"x = {text}")["x"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             table[section][key] = text.strip()
     return parse(table, "the command line")
 
@@ -382,19 +394,22 @@ def _annotation(info: Any) -> str:
 
 def _toml(value: Any) -> str:
     # Strings, numbers, booleans and lists of strings are written the same way in JSON and in TOML; 1e-05 is valid too.
-    return json.dumps(value, ensure_ascii=False)
+    # Only DEL may not stand in TOML as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _sentence(error: ValidationError, where: str) -> str:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
-    if not path:
+    if first["type"] == "value_error" and len(path) < 2:
         return f"{first['msg'].removeprefix('Value error, ')} (in {where})."
-    name = ".".join(path[:2])
+    name = ".".join(path[:2]) or "the whole"
     if first["type"] == "extra_forbidden":
         return f'Unknown setting "{name}" in {where}; {_nearest(name)}.'
     info = fields().get(name)
     given = first["input"]
+    if isinstance(given, str) and not is_whole(given):
+        return f"{name} = {given} in {where} holds bytes that are no UTF-8, which no settings file can; rename it."
     if info is None:
         return f"[{name}] in {where} is {given!r}; write it as a section of settings."
     return f"{name} = {json.dumps(given, default=str)} in {where} is not allowed; allowed: {allowed(info)}."
@@ -408,7 +423,3 @@ def _nearest(name: str) -> str:
     if section in Settings.model_fields:
         return f"[{section}] knows " + ", ".join(n.split(".")[1] for n in fields() if n.startswith(section + "."))
     return "the sections are " + ", ".join(Settings.model_fields)
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -1,4 +1,4 @@
-"""Text that a person or a file wrote, made safe to show: in the panel, on the command line, in notes, on the page.
+"""Text that a person or a file wrote: read from bytes, and made safe to show in the panel, a terminal, notes, the page.
 
 Escape sequences set a terminal's title and wipe its screen, line breaks forge lines, and marks of writing direction
 show a name as another one. Such characters are shown rather than dropped: who sees them can mend the file, and two
@@ -7,12 +7,23 @@ names that differ only in them stay different.
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 
 HIDDEN = "\N{REPLACEMENT CHARACTER}"
 """Stands where a character is that would show nothing, or change how the others are shown."""
 
+TO_UTF_8 = "iconv -f WINDOWS-1252 -t UTF-8"
+"""The command that mends the commonest case; no encoding but UTF-8 can be told from the bytes for sure."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8"),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _BLANK = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 # Persian and Indic scripts and emoji are written with the joiners. The others are signs of Arabic, Syriac and Kaithi
@@ -33,7 +44,32 @@ def plain(text: str) -> str:
 
 def plain_lines(text: str) -> str:
     """``text`` with its line breaks as ``\\n``, and each of its lines as ``plain`` makes it."""
-    return text if text.isprintable() else "\n".join(map(plain, _LINE_BREAK.split(text)))
+    return text if text.isprintable() else "\n".join(map(plain, lines(text)))
+
+
+def lines(text: str) -> list[str]:
+    """The lines of ``text``. Unlike str.splitlines it does not cut at U+2028 and the like, which stand inside lines."""
+    return _LINE_BREAK.split(text)
+
+
+def decoded(content: bytes) -> str:
+    """What a text file holds: UTF-8, or what its byte order mark says. Raises ValueError, "is not UTF-8 from ..."."""
+    encoding, name = next(((each, name) for mark, each, name in _MARKS if content.startswith(mark)), ("utf-8", "UTF-8"))
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"is not {name} from line {line}, byte {error.start + 1} of the file on") from None
+
+
+def is_whole(text: str) -> bool:
+    """Whether ``text`` can be written and tokenized: no character of it is half (a lone surrogate)."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def is_empty(text: str) -> bool:
+    """Whether ``text`` holds no character that is seen."""
+    return all(character.isspace() or unicodedata.category(character)[0] == "C" for character in text)
 
 
 def _shown(character: str) -> str:

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.contract.text import HIDDEN, is_empty, plain
+
 _WORD = re.compile(r"[^\W\d_]{2,}")
 T5_WINDOW = 512
 FOREIGN_SHARE = 0.2
@@ -24,12 +26,15 @@ class Misspelling(NamedTuple):
 
 
 def tokenizer_of(base: Path | None) -> Any:
-    """The tokenizer of a model folder without importing transformers; None when there is no tokenizer.json."""
+    """The tokenizer of a model folder without importing transformers; None when it has none that can be read."""
     if base is None or not (base / "tokenizer.json").is_file():
         return None
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    except Exception:  # it raises no kind of its own
+        return None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -39,6 +44,18 @@ def too_long(caption: str, tokenizer: Any) -> bool:
     """Whether T5 would cut the caption. Without a tokenizer a word counts as one and a half tokens."""
     tokens = len(tokenizer.encode(caption).ids) if tokenizer else len(caption.split()) * 1.5
     return tokens > T5_WINDOW
+
+
+def says_nothing(text: str, tokenizer: Any) -> bool:
+    """Whether nothing is left of the text for the text encoder to read."""
+    if is_empty(text) or not tokenizer:
+        return is_empty(text)
+    return not any(token.strip("▁Ġ ") for token in tokenizer.encode(text, add_special_tokens=False).tokens)
+
+
+def is_damaged(text: str) -> bool:
+    """Whether characters stand in the text that nobody writes: controls, marks of direction, what was lost before."""
+    return plain(text) != text or HIDDEN in text
 
 
 def is_foreign(caption: str, tokenizer: Any) -> bool:

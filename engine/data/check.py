@@ -194,8 +194,19 @@ def _captions(clips: list[Clip], asked: list[str], base: str) -> list[Finding]:
     trained = {captions.normal(clip.text) for clip in clips if clip.split == "train"}
     return [
         found(
-            "caption-empty", "warn", [clip.name for clip in clips if not clip.text], "{n} captions are empty",
+            "caption-empty", "warn", [clip.name for clip in clips if captions.says_nothing(clip.text, tokenizer)],
+            "{n} captions are empty, or nothing is left of them for the text encoder",
             "Describe the clips, or take them out.", fine="every clip has a caption",
+        ),
+        found(
+            "text-damaged", "warn", [text[:80] for text in [*texts, *asked] if captions.is_damaged(text)],
+            "{n} captions or prompts hold characters that nobody writes: controls, or letters lost in a conversion",
+            "Write them anew; such characters are learned like others.", fine="captions and prompts are whole",
+        ),
+        found(
+            "prompt-unread", "warn", [prompt for prompt in asked if captions.says_nothing(prompt, tokenizer)],
+            "{n} evaluation prompts leave nothing for the text encoder to read",
+            "Word the prompts anew.", fine="every prompt is read",
         ),
         found(
             "caption-too-long", "warn", [text[:80] for text in texts if captions.too_long(text, tokenizer)],

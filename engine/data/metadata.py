@@ -17,10 +17,13 @@ from typing import Any
 
 from engine.contract import config
 from engine.contract.errors import UserError
+from engine.contract.text import TO_UTF_8, decoded, is_whole
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 LONGEST_NAME = 255
 """Bytes of a file's name; asking the system about a longer one is an error."""
+SHOWN = 3
+"""Captions that an error names."""
 _AUDIO_KEYS = ("audio", "file_name", "path")
 _TEXT_KEYS = ("text", "caption", "description")
 _VALID_NAMES = ("valid", "validation", "val", "dev")
@@ -75,9 +78,11 @@ def _from_other_layouts(folder: Path) -> list[Clip]:
 
 def _from_file(file: Path, folder: Path) -> Iterator[Clip]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}).") from None
+        text = decoded(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror or error}); make it readable.") from None
+    except ValueError as error:
+        raise UserError(f"{file} {error}; save it as UTF-8, such as with `{TO_UTF_8}`.") from None
     rows = {".jsonl": _json_lines, ".csv": _csv_rows}.get(file.suffix.lower(), _json_list)(text, file)
     for number, row in enumerate(rows, start=1):
         yield _clip(row, file, number, folder)
@@ -86,7 +91,7 @@ def _from_file(file: Path, folder: Path) -> Iterator[Clip]:
 def _json_list(text: str, file: Path) -> list[Any]:
     try:
         rows = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is no valid JSON ({error}); mend it there.") from None
     if not isinstance(rows, list):
         raise UserError(f'{file} must be a list of {{"audio", "text"}}, not a {type(rows).__name__}.')
@@ -100,7 +105,7 @@ def _json_lines(text: str, file: Path) -> list[Any]:
         if line.strip():
             try:
                 rows.append(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{file} line {number} is no valid JSON ({error}); mend that line.") from None
     return rows
 
@@ -125,10 +130,20 @@ def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
     split = row.get("split")
     if not isinstance(split, (str, type(None))):
         raise UserError(f'Entry {number} of {file} has the split {split!r}; write "train" or "valid", or leave it out.')
-    if "\0" in audio or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in Path(audio).parts):
+    if not is_whole(text):
+        raise UserError(f"Entry {number} of {file} was cut in the middle of a character; write it anew: {text}")
+    if "\0" in audio or any(len(_bytes(part)) not in range(1, LONGEST_NAME + 1) for part in Path(audio).parts):
         raise UserError(f"Entry {number} of {file} has an audio path that no file can have; mend it there.")
     path = _absolute(file.parent / audio)
     return Clip(audio, path, " ".join(text.split()), _split_name(split) if split else _split_of(path, folder))
+
+
+def _bytes(name: str) -> bytes:
+    """What the system calls a file, b"" where no file can have the name."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return b""
 
 
 def _first(row: Any, keys: tuple[str, ...]) -> Any:
@@ -136,24 +151,49 @@ def _first(row: Any, keys: tuple[str, ...]) -> Any:
 
 
 def _from_sidecars(folder: Path) -> Iterator[Clip]:
+    """Clips with a caption beside them. Raises UserError about captions that cannot be read: none is passed over."""
+    unreadable = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
-        caption = _sidecar_caption(path)
+        try:
+            caption = _sidecar_caption(path)
+        except _Unreadable as error:
+            unreadable.append(str(error))
+            continue
         if caption is not None:
             name = str(path.relative_to(folder))
             yield Clip(name, _absolute(path), " ".join(caption.split()), _split_of(_absolute(path), folder))
+    if unreadable:
+        more = f" and {len(unreadable) - SHOWN} more" if len(unreadable) > SHOWN else ""
+        raise UserError(
+            f"{len(unreadable)} captions in {folder} cannot be read: {'; '.join(unreadable[:SHOWN])}{more}. Save them "
+            f"as UTF-8, such as with `{TO_UTF_8}`, or take them away."
+        )
+
+
+class _Unreadable(Exception):
+    """A caption that is there and cannot be read; the text says which and why."""
 
 
 def _sidecar_caption(path: Path) -> str | None:
-    try:
-        return path.with_suffix(".txt").read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        pass
-    try:
-        described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return None
-    text = _first(described, ("description", *_TEXT_KEYS))
-    return text if isinstance(text, str) else None
+    """The caption beside an audio file, None where there is none. Raises _Unreadable."""
+    for suffix in (".txt", ".json"):
+        file = path.with_suffix(suffix)
+        try:
+            text = decoded(file.read_bytes())
+            described = text if suffix == ".txt" else _first(json.loads(text), ("description", *_TEXT_KEYS))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _Unreadable(f"{file.name} ({error.strerror or error})") from None
+        except json.JSONDecodeError as error:
+            raise _Unreadable(f"{file.name} is no valid JSON ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise _Unreadable(f"{file.name} {error}") from None
+        if isinstance(described, str):
+            if not is_whole(described):
+                raise _Unreadable(f"{file.name} was cut in the middle of a character")
+            return described
+    return None
 
 
 def _split_of(path: Path, folder: Path) -> str:

@@ -81,3 +81,18 @@ def test_the_shipped_config_holds_every_setting_at_its_default() -> None:
     shipped = Path(__file__).parents[2] / "config.toml"
     assert config.loads(shipped.read_text()) == Settings()
     assert shipped.read_text() == config.dumps(Settings())
+
+
+def test_texts_that_no_file_can_hold_are_refused_and_all_others_come_back(tmp_path: Path) -> None:
+    table = config.Settings().model_dump()
+    table["run"]["why"] = "a\x7fb\u2028\x1b[2J\n鋼\u202e"
+    assert config.loads(config.dumps(config.parse(table))).run.why == table["run"]["why"]
+    for wrong, sentence in (
+        ("a\0b", r"data\.dir .* holds a NUL"),
+        ("caf\udce9", r"data\.dir .* no UTF-8.* rename"),
+    ):
+        table["data"]["dir"] = wrong
+        with pytest.raises(config.SettingsError, match=sentence):
+            config.parse(table)
+    unknown = config.resolved(config.override(config.Settings(), ["data.dir=~nobody-of-that-name/x"]), tmp_path)
+    assert unknown.data.dir == str(tmp_path / "~nobody-of-that-name/x")

@@ -43,6 +43,9 @@ def test_a_text_file_has_one_a_line(tmp_path: Path) -> None:
         ("p.json", '["x", 3]', "Prompt 2 of"),
         ("p.json", '[{"words": "x"}]', "Prompt 1 of"),
         ("p.json", '[""]', "Prompt 1 of"),
+        ("p.json", '["\\u200b\\u0007"]', "Prompt 1 of .* is no text"),
+        ("p.json", '["x", "half \\ud83c"]', "Prompt 2 of .* middle of a character"),
+        pytest.param("p.json", "[" * 100_000, "is no valid JSON", id="nested"),
     ],
 )
 def test_a_file_without_usable_prompts_is_one_sentence(tmp_path: Path, name: str, content: str, sentence: str) -> None:
@@ -53,3 +56,20 @@ def test_a_file_without_usable_prompts_is_one_sentence(tmp_path: Path, name: str
 def test_a_file_that_is_not_there_is_named_with_the_setting(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.json cannot be read .*evaluate\.prompts_file"):
         prompts.read(tmp_path / "nowhere.json")
+
+
+def test_only_an_end_of_line_ends_a_prompt(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("soft\u2028drums\x85\r\na\x0cbass\rpads\n".encode())
+    assert [prompt.text for prompt in prompts.read(tmp_path / "p.txt")] == ["soft drums", "a bass", "pads"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "p.txt").write_bytes("鋼琴\ncafé".encode(encoding))
+    assert [prompt.text for prompt in prompts.read(tmp_path / "p.txt")] == ["鋼琴", "café"]
+
+
+def test_another_encoding_is_refused_with_place_and_remedy(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("drums\ncafé".encode("cp1252"))
+    with pytest.raises(UserError, match=r"p\.txt is not UTF-8 from line 2, byte 10 of the file on; save it .*iconv"):
+        prompts.read(tmp_path / "p.txt")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import soundfile
 
 from engine.contract import config
 from engine.data import metadata
-from engine.data.captions import is_foreign, misspellings
+from engine.data.captions import is_foreign, misspellings, says_nothing
 from engine.data.check import check, fix_split
 from engine.data.findings import Finding
 from engine.data.resources import gpu_bytes, mismatch
@@ -25,6 +26,7 @@ from tests.data.conftest import RATE, music, write
 IDS = {
     "missing-file", "unreadable-audio", "wrong-duration", "silence", "clipping", "dc-offset", "duplicate-audio",
     "track-leak", "no-valid-set", "caption-empty", "caption-too-long", "caption-not-english", "caption-misspelling",
+    "text-damaged", "prompt-unread",
     "prompt-in-captions", "prompts-file", "steps", "warmup-too-long", "save-steps-unreached", "model-missing",
     "torchaudio-mismatch", "gpu-memory", "disk-space",
 }  # fmt: skip
@@ -220,6 +222,30 @@ def test_captions_that_are_empty_too_long_or_not_english(data: Data) -> None:
     findings = data.findings()
     for name in ("caption-empty", "caption-too-long", "caption-not-english"):
         assert (findings[name].severity, findings[name].count) == ("warn", 1)
+
+
+def test_text_that_was_damaged_or_holds_nothing_is_found_before_training(data: Data) -> None:
+    data.add("train/e.wav", music(30), "\u200b\ufeff")
+    data.add("train/d.wav", music(31), "warm\x1b[31m drums\ufffd")
+    data.prompts = ["\u0301 calm \u202e", "calm"]
+    findings = data.findings()
+    assert (findings["caption-empty"].severity, findings["caption-empty"].count) == ("warn", 1)
+    assert (findings["text-damaged"].severity, findings["text-damaged"].count) == ("warn", 3)
+    assert "warm␛[31m drums\ufffd" in str(findings["text-damaged"])
+
+
+@pytest.mark.parametrize(
+    ("text", "nothing"), [("", True), ("\u200b", True), ("▁ ▁", True), ("a", False), ("鋼", False)]
+)
+def test_whether_a_tokenizer_leaves_anything_of_a_text(text: str, nothing: bool) -> None:
+    class Unigram:
+        """What T5's tokenizer makes of these texts: pieces that begin with ▁, of unknown letters one that says so."""
+
+        def encode(self, text: str, add_special_tokens: bool) -> Any:
+            return SimpleNamespace(tokens=[f"▁{word.replace('▁', '')}" for word in text.split()])
+
+    assert says_nothing(text, Unigram()) == nothing
+    assert says_nothing(text, None) == (nothing and "▁" not in text)
 
 
 def test_a_rare_word_one_slip_from_a_frequent_one_is_a_misspelling() -> None:

@@ -127,6 +127,9 @@ def test_files_outside_a_split_folder_are_train_and_other_folders_are_left_alone
         ),
         ("metadata.json", '[{"audio": "a.wav", "text": "x", "split": 1}]', "has the split 1; write"),
         ("metadata.json", '[{"audio": "a\\u0000.wav", "text": "x"}]', "that no file can have"),
+        ("metadata.json", '[{"audio": "a.wav", "text": "half \\ud83c"}]', "Entry 1 of .* middle of a character"),
+        ("metadata.json", '[{"audio": "\\ud83c.wav", "text": "x"}]', "that no file can have"),
+        pytest.param("metadata.json", "[" * 100_000, "is no valid JSON", id="nested"),
         ("metadata.json", json.dumps([{"audio": "a" * 300 + ".wav", "text": "x"}]), "that no file can have"),
     ],
 )
@@ -135,6 +138,31 @@ def test_broken_metadata_is_one_sentence(tmp_path: Path, name: str, content: str
     with pytest.raises(UserError, match=sentence) as caught:
         read(tmp_path, name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_captions_in_an_encoding_that_says_what_it_is_are_read(tmp_path: Path, encoding: str) -> None:
+    put(tmp_path / "txt" / "train" / "a.wav")
+    (tmp_path / "txt" / "train" / "a.txt").write_bytes("café, 鋼琴".encode(encoding))
+    assert read(tmp_path / "txt") == [("train", "train/a.wav", "café, 鋼琴")]
+    (tmp_path / "metadata.csv").write_bytes("file_name,text\ntrain/a.wav,café\n".encode(encoding))
+    assert read(tmp_path) == [("train", "train/a.wav", "café")]
+
+
+def test_captions_in_another_encoding_are_named_and_none_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "train" / "fine.wav")
+    put(tmp_path / "train" / "fine.txt", "soft drums")
+    for name, content in (("a.txt", "ca\nfé".encode("cp1252")), ("b.json", b"{"), ("c.json", b'{"text": "\\ud83c"}')):
+        put(tmp_path / "train" / f"{name[0]}.wav")
+        (tmp_path / "train" / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read(tmp_path)
+    sentence = str(caught.value)
+    assert "3 captions in" in sentence
+    assert "a.txt is not UTF-8 from line 2, byte 5 of the file on" in sentence
+    assert "b.json is no valid JSON" in sentence
+    assert "c.json was cut in the middle of a character" in sentence
+    assert "iconv -f WINDOWS-1252 -t UTF-8" in sentence
 
 
 def test_a_folder_that_is_missing_or_holds_no_metadata_is_named(tmp_path: Path) -> None:

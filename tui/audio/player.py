@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.contract.paths import expanded
 from tui.audio.client import WorkerGone, WorkerProcess
 from tui.audio.output import State, position_after
 
@@ -59,7 +60,7 @@ class Player:
         With ``remote_keys`` the page invites the listener to press the panel's keys there (messages ``key``).
         """
         # The token outlives a worker: the page that is open finds the next one by itself.
-        unix_socket = str(Path(unix_socket).expanduser()) if unix_socket else ""
+        unix_socket = str(expanded(unix_socket)) if unix_socket else ""
         self._options = {"token": secrets.token_urlsafe(16), "port": port, "unix_socket": unix_socket}
         self._options |= {"latency": latency, "restart_on_switch": restart_on_switch, "remote_keys": remote_keys}
         self._listeners: list[Callable[[PlayerMessage], None]] = []

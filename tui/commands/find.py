@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.contract import config, rundir
+from engine.contract import config, paths, rundir
 from engine.contract.errors import UserError
 from tui.runs import store
 
@@ -23,7 +23,7 @@ def settings(args: argparse.Namespace) -> config.Settings:
 
 def runs_dir(args: argparse.Namespace) -> Path:
     """Folder of the runs: --runs, or the setting."""
-    return args.runs.expanduser() if args.runs else Path(settings(args).runs.dir)
+    return paths.expanded(args.runs) if args.runs else Path(settings(args).runs.dir)
 
 
 def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
@@ -32,13 +32,13 @@ def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
     if (folder / name / "config.toml").is_file():
         return rundir.RunDir(folder / name)
     if "/" in name or Path(name).is_dir():
-        return rundir.open_run(Path(name).expanduser())
+        return rundir.open_run(paths.expanded(name))
     raise UserError(f"There is no run {name} in {folder}; `mgl-tui runs` lists the runs.")
 
 
 def run_or_clips(args: argparse.Namespace, name: str) -> rundir.RunDir:
     """A run, or a folder of clips that another script made: in the runs folder by its name, or at that path."""
-    named = Path(name).expanduser()
+    named = paths.expanded(name)
     if named.name == store.RESULTS and named.is_file():
         named = named.parent
     for path in (runs_dir(args) / name, named):
