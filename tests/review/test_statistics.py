@@ -1,8 +1,11 @@
+import math
 import random
 from fractions import Fraction
 from itertools import combinations, product
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from tui.review import statistics
 from tui.review.statistics import (
@@ -62,6 +65,35 @@ def test_fifty_prompts_are_as_exact_as_eight() -> None:
     found = permutation_interval([1, 0, -1, 2, 1] * 10)
     assert found
     assert found[0] < 0.6 < found[1]
+
+
+@pytest.mark.parametrize(("trials", "preference"), [(8, 0.8), (130, 0.6), (1040, 0.55), (4000, 0.52), (12, 1.0)])
+def test_power_is_that_of_the_binomial_distribution_however_many_trials(trials: int, preference: float) -> None:
+    wins = np.arange(trials + 1)
+    p = 2 * stats.binom.sf(np.maximum(wins, trials - wins) - 1, trials, 0.5)
+    assert power(trials, preference) == pytest.approx(stats.binom.pmf(wins, trials, preference)[p < 0.05].sum())
+
+
+def test_a_thousand_trials_are_planned_for_and_concluded_from() -> None:
+    assert trials_to_settle(68, 62, 130) is None
+    assert trials_to_settle(72, 58, 130) == 780
+    assert sign_test(800, 700) == pytest.approx(stats.binomtest(800, 1500).pvalue)
+    assert "preferred" in conclusion(pair(800, 700), 500)
+
+
+def test_with_many_prompts_the_interval_is_taken_from_drawn_subsets_and_says_so() -> None:
+    rng = random.Random(5)
+    many = Pair("best", "base", tuple(Fraction(rng.choice([-2, -1, 0, 1, 2, 3])) for _ in range(500)))
+    assert many.as_data()["interval_sampled"]
+    assert not pair(40, 10).sampled
+    found = many.interval()
+    assert found == permutation_interval(list(many.differences)), "drawn the same way each time"
+    # Around the mean m, a subset's mean has the variance of sum((d - m)^2) / n^2, as a sum of flipped signs has.
+    mean = many.mean_difference
+    assert found
+    assert mean
+    half = 1.96 * math.sqrt(sum((float(d) - mean) ** 2 for d in many.differences)) / many.trials
+    assert found == pytest.approx((mean - half, mean + half), abs=0.05 * half)
 
 
 def test_a_pair_counts_wins_ties_losses_over_items_that_have_both() -> None:

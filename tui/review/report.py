@@ -162,11 +162,12 @@ def _pairs(found: Report) -> list[str]:
     results = found.results
     if results is None or not results.judgements:
         return []
-    rows = []
+    rows, sampled = [], False
     people = [session.listener for session in results.sessions]
     for who in [None, *people] if len(people) > 1 else [None]:
         for pair in results.pairs(who):
             interval = pair.interval()
+            sampled |= pair.sampled
             low_high = "–" if interval is None else f"{interval[0]:+.2f} … {interval[1]:+.2f}"
             mean = "–" if pair.mean_difference is None else f"{pair.mean_difference:+.2f}"
             rows.append(
@@ -174,7 +175,8 @@ def _pairs(found: Report) -> list[str]:
                  str(pair.losses), f"{pair.p:.3f}", mean, low_high]
             )  # fmt: skip
     head = ["pair", "listener", "wins", "ties", "losses", "p (sign test)", f"mean difference ({results.unit}s)", "95 %"]
-    return table(head, rows)
+    how = f"With this many prompts the 95 % come from {statistics.SUBSETS:,} drawn subsets of them, not from all."
+    return [*table(head, rows), *(["", how] if sampled else [])]
 
 
 def _tags(found: Report) -> list[str]:

@@ -10,9 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import comb, lcm
+from functools import lru_cache
+from math import comb, exp, lcm, lgamma, log
 
 ALPHA = 0.05
+EXACT_WORK = 1_000_000
+"""Sums of subsets counted one by one, above which an interval is taken from drawn subsets: half a second."""
+SUBSETS = 20_000
+"""Subsets drawn then, always the same ones: the ends move by about a hundredth of the interval's length."""
 PROMISING = 0.15
 """Two-sided p below which a result is worth more trials but is not yet a result."""
 
@@ -52,13 +57,19 @@ class Pair:
         return float(sum(self.differences, Fraction(0)) / self.trials) if self.differences else None
 
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the mean difference, None with fewer than six items. Takes a while for many items."""
+        """95 % interval of the mean difference, None with fewer than six items. Takes up to a second for many items."""
         return permutation_interval(self.differences)
+
+    @property
+    def sampled(self) -> bool:
+        """The interval comes from drawn subsets, not from all: there are too many."""
+        return _work(_steps(self.differences)[0]) > EXACT_WORK
 
     def as_data(self) -> dict[str, object]:
         """Plain values, for JSON."""
         names = ("a", "b", "wins", "ties", "losses", "p", "mean_difference")
-        return {name: getattr(self, name) for name in names} | {"interval": self.interval()}
+        found = {name: getattr(self, name) for name in names}
+        return found | {"interval": self.interval(), "interval_sampled": self.sampled}
 
 
 @dataclass(frozen=True)
@@ -80,20 +91,27 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def permutation_interval(differences: Sequence[float | Fraction], alpha: float = ALPHA) -> tuple[float, float] | None:
-    """The exact interval of a mean difference that inverts the sign-flip permutation test.
+    """The interval of a mean difference that inverts the sign-flip permutation test.
 
     Its ends are order statistics of the means of all non-empty subsets (Hartigan 1969, "Using subsample values as
     typical values"), so subsets are counted by size and sum instead of flipping 2^n signs one by one: 50 prompts
-    are as exact as 8. None when there are too few differences for the level (fewer than 6 at 95 %).
+    are as exact as 8. Where that would take longer than ``EXACT_WORK`` allows, the same order statistics are taken of
+    ``SUBSETS`` random subsets. None when there are too few differences for the level (fewer than 6 at 95 %).
     """
-    exact = [Fraction(d).limit_denominator(1000) for d in differences]
-    n = len(exact)
-    rank = int(alpha / 2 * 2**n)
+    return _interval(tuple(differences), alpha)
+
+
+@lru_cache(maxsize=64)
+def _interval(differences: tuple[float | Fraction, ...], alpha: float) -> tuple[float, float] | None:
+    n = len(differences)
+    rank = int(Fraction(alpha) / 2 * 2**n)
     if rank < 1:
         return None
-    unit = lcm(*(d.denominator for d in exact))
+    steps, unit = _steps(differences)
+    if _work(steps) > EXACT_WORK:
+        return _sampled_interval(steps, unit, alpha)
     counts: Counter[tuple[int, int]] = Counter({(0, 0): 1})
-    for step in (int(d * unit) for d in exact):
+    for step in steps:
         grown = Counter(counts)
         for (size, total), count in counts.items():
             grown[size + 1, total + step] += count
@@ -104,6 +122,32 @@ def permutation_interval(differences: Sequence[float | Fraction], alpha: float =
         means[Fraction(total, size * unit)] += count
     ordered = sorted(means.items())
     return _at_rank(ordered, rank), _at_rank(ordered[::-1], rank)
+
+
+def _steps(differences: Sequence[float | Fraction]) -> tuple[list[int], int]:
+    """The differences as whole numbers of a common unit, and how many units make one."""
+    exact = [Fraction(d).limit_denominator(1000) for d in differences]
+    unit = lcm(*(d.denominator for d in exact))
+    return [int(d * unit) for d in exact], unit
+
+
+def _work(steps: Sequence[int]) -> int:
+    """How often a sum of a subset is counted on in the exact interval, at most."""
+    return len(steps) ** 2 * (sum(map(abs, steps)) + 1) // 6
+
+
+def _sampled_interval(steps: Sequence[int], unit: int, alpha: float) -> tuple[float, float]:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    values, means = np.asarray(steps, dtype=np.float64), []
+    for _ in range(0, SUBSETS, 1000):
+        chosen = rng.integers(0, 2, size=(1000, len(steps)), dtype=np.int8).astype(np.float64)
+        sizes = chosen.sum(axis=1)
+        means.append((chosen @ values)[sizes > 0] / sizes[sizes > 0])
+    ordered = np.sort(np.concatenate(means)) / unit
+    rank = int(alpha / 2 * len(ordered))
+    return float(ordered[rank - 1]), float(ordered[-rank])
 
 
 def _at_rank(ordered: Sequence[tuple[Fraction, int]], rank: int) -> float:
@@ -117,11 +161,32 @@ def _at_rank(ordered: Sequence[tuple[Fraction, int]], rank: int) -> float:
 
 def power(trials: int, preference: float = 0.8, alpha: float = ALPHA) -> float:
     """Chance that the sign test over ``trials`` ends below alpha when each is won with chance ``preference``."""
+    least = _least_wins(trials, alpha)
+    if least is None:
+        return 0.0
     return sum(
-        comb(trials, k) * preference**k * (1 - preference) ** (trials - k)
-        for k in range(trials + 1)
-        if sign_test(k, trials - k) < alpha
+        _chance(trials, k, preference) + _chance(trials, trials - k, preference) for k in range(least, trials + 1)
     )
+
+
+@lru_cache(maxsize=256)
+def _least_wins(trials: int, alpha: float) -> int | None:
+    """The fewest wins of so many trials with which the sign test ends below alpha; None when not even all do."""
+    tail, least = 0.0, None
+    for wins in range(trials, trials // 2, -1):
+        tail += _chance(trials, wins, 0.5)
+        if 2 * tail >= alpha:
+            break
+        least = wins
+    return least
+
+
+def _chance(trials: int, wins: int, preference: float) -> float:
+    """The binomial probability, in logarithms: ``comb`` times a float overflows from about 1030 trials on."""
+    if preference in (0.0, 1.0):
+        return float(wins == trials * preference)
+    ways = lgamma(trials + 1) - lgamma(wins + 1) - lgamma(trials - wins + 1)
+    return exp(ways + wins * log(preference) + (trials - wins) * log(1 - preference))
 
 
 def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.8) -> int | None:
