@@ -13,7 +13,8 @@ dictionary the values. The one error is ``Unreadable``: the text is no JSON at a
     path.write_text(json.dumps(typed.data(answer)))
 
 A model with a field ``extra: dict[str, Any]`` keeps there what it has no field for, and ``data`` writes it back: a
-file that is read and written again loses nothing of its writer's. All others pass over unknown fields.
+file that is read and written again loses nothing of its writer's. A model that forbids unknown fields complains of
+them. All others pass over them.
 
 Sound data take one call of msgspec's decoder. Everything else goes field by field, and forgives what can be: bytes that
 are no UTF-8 and lone surrogates become U+FFFD; NaN, Infinity and numbers that fit no 64 bits are wrong values.
@@ -283,10 +284,13 @@ def _fit_struct(value: Any, kind: type[msgspec.Struct], place: str, report: _Rep
             if field.required:
                 raise _Wrong(f"cannot be used: {field.encode_name} {error}") from None
             report.add(inner, f"{error}; it is left out")
+    known = {field.encode_name for field in fields} | {str(kind.__struct_config__.tag_field)}
     if any(field.name == "extra" for field in fields):
-        known = {field.encode_name for field in fields} | {kind.__struct_config__.tag_field}
         unknown = {key: item for key, item in value.items() if key not in known or key == "extra"}
         given["extra"] = _clean(unknown, place, report, depth)
+    elif kind.__struct_config__.forbid_unknown_fields:
+        for key in value.keys() - known:
+            report.add(_join(place, str(key)), "is not known; it is left out")
     try:
         return kind(**given)
     except (ValueError, TypeError) as error:

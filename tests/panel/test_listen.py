@@ -311,7 +311,7 @@ async def test_after_twenty_minutes_a_rest_is_suggested(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
         await pilot.press("3")
-        screen_of(app).session.state.sittings[-1]["start"] -= 25 * 60
+        screen_of(app).session.state.sittings[-1].start -= 25 * 60
         await pilot.press("3")
         assert "minutes without a rest" in text(app)
 

@@ -251,7 +251,7 @@ def test_a_second_panel_on_the_same_session_overwrites_nothing(session: Session,
     other.go(2, "B")
     with pytest.raises(UserError, match="changed by another panel"):
         session.rate(1)
-    assert read_state(session.path).trial == other.trial.id
+    assert read_state(session.path).state.trial == other.trial.id
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(session: Session) -> None:
@@ -292,6 +292,6 @@ def test_a_session_survives_kill_9_with_its_last_key(tmp_path: Path) -> None:
     child.wait()
     said = [line.split() for line in child.stdout.read().splitlines() if len(line.split()) == 2]
     keys = int(said[-1][0]) if said else 20
-    state = read_state(tmp_path / "review" / "anna.json")
+    state = read_state(tmp_path / "review" / "anna.json").state
     # The last key that was acknowledged is on disk; one more may be.
     assert len(state.history) in (keys, keys + 1)

@@ -8,19 +8,36 @@ whatever their file names. A model or file that is not there is shown as missing
 from __future__ import annotations
 
 import filecmp
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
+
+from engine.contract import typed
 from engine.contract.errors import UserError
 
 RESULTS = "comparison_results.jsonl"
 MODELS = ("base", "best", "final")
 _FILE_FIELD = re.compile(r"(.+)_model_file")
+
+
+class Line(msgspec.Struct, kw_only=True):
+    """One line of comparison_results.jsonl, as far as it can be read. ``extra`` holds the ``X_model_file`` fields."""
+
+    text_prompt: str
+    duration: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    prompt_id: str | typed.Int | None = None
+    seed: typed.Int | None = None
+    repeat: typed.Count | None = None
+    same_weights: list[str] | None = None
+    models: dict[str, str | None] = {}
+    measures: dict[str, dict[str, float | None] | None] = {}
+    extra: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,7 @@ class Evaluation:
     same_seed: bool
     """Whether the models of an item were sampled with the same noise, as far as the file says."""
     left_out: tuple[str, ...] = ()
-    """Lines of the results file that could not be read."""
+    """Lines of the results file that could not be read, and fields."""
     missing_files: tuple[str, ...] = ()
     """Prompt, model and name of files that are named and not there: not for a blind listener's eyes."""
 
@@ -111,8 +128,12 @@ class Evaluation:
     def prompts(self) -> int:
         return len({item.prompt_id for item in self.items})
 
+    @cached_property
+    def _by_key(self) -> dict[str, Item]:
+        return {item.key: item for item in self.items}
+
     def item(self, key: str) -> Item | None:
-        return next((item for item in self.items if item.key == key), None)
+        return self._by_key.get(key)
 
 
 def find_folder(path: Path, set_name: str | None = None) -> Path:
@@ -132,13 +153,18 @@ def find_folder(path: Path, set_name: str | None = None) -> Path:
 def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
     """Read the evaluation folder meant by ``path``; UserError when there is none or nothing in it can be read."""
     folder = find_folder(path, set_name)
-    entries, left_out = _read_lines(folder / RESULTS)
-    if not entries:
+    lines, left_out = _read_lines(folder / RESULTS)
+    if not lines:
         said = f" ({left_out[0]})" if left_out else ""
         raise UserError(f"{folder / RESULTS}: holds no prompt{said}; make the clips again with `mgl-tui evaluate`.")
-    items: list[Item] = []
-    for number, entry in enumerate(entries, 1):
-        items.append(_item(folder, entry, number, taken={item.key for item in items}))
+    items: dict[str, Item] = {}
+    for number, line in enumerate(lines, 1):
+        item = _item(folder, line, number, taken=items)
+        items[item.key] = item
+    return _evaluation(folder, lines, tuple(items.values()), left_out)
+
+
+def _evaluation(folder: Path, lines: Sequence[Line], items: tuple[Item, ...], left_out: Sequence[str]) -> Evaluation:
     named = _in_order(model for item in items for model in item.clips)
     models = tuple(m for m in named if any(item.clips[m].path for item in items if m in item.clips))
     missing = [
@@ -149,11 +175,11 @@ def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
     ]
     return Evaluation(
         folder=folder,
-        items=tuple(items),
+        items=items,
         models=models,
         missing_models=tuple(m for m in named if m not in models),
-        same_weights=_same_weights(entries, items),
-        same_seed=all(isinstance(entry.get("seed"), int) for entry in entries),
+        same_weights=_same_weights(lines, items),
+        same_seed=all(line.seed is not None for line in lines),
         left_out=tuple(left_out),
         missing_files=tuple(missing),
     )
@@ -166,54 +192,42 @@ def home_of(folder: Path) -> tuple[Path, str]:
     return folder, ""
 
 
-def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    entries, problems = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            problems.append(f"{path.name}, line {number}: not JSON, left out")
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get("text_prompt"), str):
-            entries.append(entry)
-        else:
-            problems.append(f"{path.name}, line {number}: no text_prompt, left out")
-    return entries, problems
+def _read_lines(path: Path) -> tuple[list[Line], list[str]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); make it readable for you.") from None
+    lines, complaints = typed.parse_lines(content, Line, path.name)
+    return [line for _, line in lines], [str(complaint) for complaint in complaints]
 
 
-def _item(folder: Path, entry: Mapping[str, Any], number: int, taken: set[str]) -> Item:
-    prompt_id = str(entry.get("prompt_id") or entry["text_prompt"])
-    repeat = entry.get("repeat")
-    repeat = repeat if isinstance(repeat, int) else 0
+def _item(folder: Path, line: Line, number: int, taken: Mapping[str, Item]) -> Item:
+    prompt_id = str(line.prompt_id or line.text_prompt)
+    repeat = line.repeat or 0
     key = f"{prompt_id} #{repeat}" if repeat else prompt_id
     if key in taken:
         key = f"{key} @{number}"
-    measures = entry.get("measures")
-    measures = measures if isinstance(measures, dict) else {}
     return Item(
         key=key,
-        text=entry["text_prompt"],
-        duration=_number(entry.get("duration")),
+        text=line.text_prompt,
+        duration=line.duration,
         clips={
-            model: Clip(model, resolve_clip(folder, model, name), name, _measures(measures.get(model)))
-            for model, name in _named_files(entry).items()
+            model: Clip(model, resolve_clip(folder, model, name), name, line.measures.get(model) or {})
+            for model, name in _named_files(line).items()
         },
         prompt_id=prompt_id,
-        seed=entry["seed"] if isinstance(entry.get("seed"), int) else None,
+        seed=line.seed,
         repeat=repeat,
     )
 
 
-def _named_files(entry: Mapping[str, Any]) -> dict[str, str | None]:
+def _named_files(line: Line) -> dict[str, str | None]:
     """Model name -> file as named by the line; the three models of the plan come even when they are not named."""
     named: dict[str, str | None] = dict.fromkeys(MODELS)
-    extra = entry.get("models")
-    by_field = {m.group(1): name for field_name, name in entry.items() if (m := _FILE_FIELD.fullmatch(field_name))}
-    for model, name in {**(extra if isinstance(extra, dict) else {}), **by_field}.items():
-        if isinstance(name, str) and name.strip():
-            named[str(model)] = name
+    by_field = {m.group(1): name for field_name, name in line.extra.items() if (m := _FILE_FIELD.fullmatch(field_name))}
+    for model, name in {**line.models, **by_field}.items():
+        if name is not None and str(name).strip():
+            named[model] = str(name)
     return named
 
 
@@ -222,19 +236,19 @@ def resolve_clip(folder: Path, model: str, name: str | None) -> Path | None:
     if not name:
         return None
     parts = Path(name.replace("\\", "/")).parts
+    if not parts:
+        return None
     candidates = [folder / Path(*parts), folder / f"{model}_model" / parts[-1], folder / parts[-1]]
     if len(parts) > 1:
         candidates.insert(1, folder / Path(*parts[-2:]))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _is_file(path)), None)
 
 
-def _measures(found: Any) -> dict[str, float | None]:
-    return {str(k): _number(v) for k, v in found.items()} if isinstance(found, dict) else {}
-
-
-def _number(value: Any) -> float | None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or none at all for the system
+        return False
 
 
 def _in_order(models: Any) -> list[str]:
@@ -242,14 +256,21 @@ def _in_order(models: Any) -> list[str]:
     return [m for m in MODELS if m in met] + [m for m in met if m not in MODELS]
 
 
-def _same_weights(entries: Sequence[Mapping[str, Any]], items: Sequence[Item]) -> tuple[tuple[str, ...], ...]:
-    recorded = entries[0].get("same_weights")
-    if isinstance(recorded, list):
-        return (tuple(_in_order(str(model) for model in recorded)),) if len(recorded) > 1 else ()
-    groups = items[0].equals()
-    rest = [item.equals() for item in items[1:]]
-    return tuple(group for group in groups if all(group in other for other in rest))
+def _same_weights(lines: Sequence[Line], items: Sequence[Item]) -> tuple[tuple[str, ...], ...]:
+    recorded = lines[0].same_weights
+    if recorded is not None:
+        return (tuple(_in_order(recorded)),) if len(recorded) > 1 else ()
+    groups = tuple(items[0].equals())
+    for item in items[1:]:
+        if not groups:
+            break
+        others = item.equals()
+        groups = tuple(group for group in groups if group in others)
+    return groups
 
 
 def _same_audio(one: Path, other: Path | None) -> bool:
-    return other is not None and (one == other or filecmp.cmp(one, other, shallow=False))
+    try:
+        return other is not None and (one == other or filecmp.cmp(one, other, shallow=False))
+    except OSError:
+        return False

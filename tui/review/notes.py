@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.contract import typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
 from engine.contract.text import plain
@@ -132,8 +133,8 @@ def data(found: Report) -> str:
                 "listener": s.listener,
                 "mode": s.mode,
                 "seed": s.seed,
-                "revealed": s.revealed,
-                "sittings": s.sittings,
+                "revealed": typed.data(s.revealed),
+                "sittings": typed.data(s.sittings),
                 "outputs": s.outputs,
                 "equal_weights": s.equal,
             }

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import permutations
+from itertools import count, permutations
 from typing import Literal
+
+import msgspec
 
 LETTERS = "ABCDEFGH"
 Kind = Literal["training", "main", "repeat"]
@@ -18,8 +19,7 @@ EqualWeights = Literal["two", "three"]
 """What is heard when two models share their weights: each clip once, or the shared one twice, hidden."""
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One screenful of clips: an item in one drawn order."""
 
     id: str
@@ -69,10 +69,11 @@ def draw(
         key, models = rng.choice([each for each in fresh if len(each[1]) == most])
         trials.append(Trial("training", key, "training", _shuffled(rng, models)))
     blocks: dict[tuple[str, ...], Iterator[tuple[str, ...]]] = {}
-    offset = len(known)
-    for number, (key, models) in enumerate(fresh, offset + 1):
+    taken = {trial.id for trial in already}
+    numbers = (str(number) for number in count(len(known) + 1) if str(number) not in taken)
+    for key, models in fresh:
         block = blocks.setdefault(tuple(models), _balanced(rng, models))
-        trials.append(Trial(str(number), key, "main", next(block)))
+        trials.append(Trial(next(numbers), key, "main", next(block)))
     main = {trial.item: trial.order for trial in trials if trial.kind == "main"}
     if not already:
         again = rng.sample(sorted(main), min(repeats, len(main)))

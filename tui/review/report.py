@@ -244,16 +244,16 @@ def _session_lines(session: State) -> Iterable[str]:
     who = session.listener
     if session.revealed is None:
         yield f"{who}: blind, names not shown yet"
-    elif session.revealed.get("early"):
-        done, total = session.revealed.get("done"), session.revealed.get("total")
+    elif session.revealed.early:
+        done, total = session.revealed.done, session.revealed.total
         yield f"{who}: names were shown early, at {done} of {total} judgements; what came after was not blind"
     else:
         yield f"{who}: blind, names shown after the last judgement"
     sittings = ", ".join(
-        f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(s['start']))} ({(s['end'] - s['start']) / 60:.0f} min)"
+        f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(s.start))} ({(s.end - s.start) / 60:.0f} min)"
         for s in session.sittings
     )
-    played = sum(entry["seconds"] for entry in session.played)
+    played = sum(entry.seconds for entry in session.played)
     yield f"{who}: {sittings or 'no sitting'}; {played / 60:.1f} min of sound played"
     sound = ", ".join(session.outputs) or "no sound was played by the panel"
     yield f"{who}: mode {session.mode}, order drawn from seed {session.seed}, sound through {sound}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -47,8 +48,9 @@ class Results:
     judgements: tuple[Judgement, ...]
     """Of trials that count; the training item is not among them."""
     unreadable: tuple[str, ...] = ()
+    """Files of listeners, and parts of them, that could not be read."""
 
-    @property
+    @cached_property
     def models(self) -> tuple[str, ...]:
         """Distinct models that can be told apart: equal weights are one."""
         return tuple(dict.fromkeys(self.canonical(model) for model in self.evaluation.models))
@@ -85,6 +87,15 @@ class Results:
 
     def values(self, listener: str | None = None) -> dict[str, dict[str, Fraction]]:
         """``{item: {model: mean value}}`` over repeats, and over listeners unless one is named."""
+        if listener not in self._values:
+            self._values[listener] = self._mean_values(listener)
+        return self._values[listener]
+
+    @cached_property
+    def _values(self) -> dict[str | None, dict[str, dict[str, Fraction]]]:
+        return {}
+
+    def _mean_values(self, listener: str | None) -> dict[str, dict[str, Fraction]]:
         said: dict[str, dict[str, dict[str, list[float]]]] = {}
         for j in self.judgements:
             if j.value is not None and listener in (None, j.listener):
@@ -142,9 +153,12 @@ def results_of(evaluation: Evaluation) -> Results:
         if path.name.startswith(".") or path == RunDir(evaluation.home).gate:
             continue
         try:
-            sessions.append(read_state(path))
+            state, complaints = read_state(path)
         except UserError as error:
             unreadable.append(str(error))
+        else:
+            sessions.append(state)
+            unreadable += complaints
     return Results(
         evaluation, tuple(sessions), tuple(j for s in sessions for j in judgements(s)), tuple(unreadable)
     )  # fmt: skip
@@ -193,5 +207,9 @@ def _judgement(state: State, trial: Trial, letter: str) -> Judgement:
 
 
 def _mean(values: Iterable[float | Fraction]) -> Fraction:
-    exact = [Fraction(value) for value in values]
-    return sum(exact, Fraction(0)) / len(exact)
+    exact = [value if isinstance(value, Fraction) else _of_number(value) for value in values]
+    return sum(exact, Fraction(0)) / len(exact) if len(exact) > 1 else exact[0]
+
+
+_of_number = lru_cache(maxsize=64)(Fraction)
+"""Scores and places are few, and asked for at every key."""

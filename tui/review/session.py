@@ -8,10 +8,9 @@ trial's order, which the screen does not read before the reveal.
 from __future__ import annotations
 
 import getpass
-import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name, write_atomically
 from tui.review import order
 from tui.review.evaluation import Evaluation, Item
-from tui.review.state import Rating, State, read_state
+from tui.review.state import Played, Rating, Revealed, Sitting, State, Step, read_state
 
 SITTING_GAP = 600.0
 """Seconds without a key or a sound after which what follows is another sitting."""
@@ -52,9 +51,20 @@ class Session:
     """A listening session that is open. All methods raise UserError when the file cannot be written."""
 
     def __init__(
-        self, path: Path, evaluation: Evaluation, state: State, review: Review, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        evaluation: Evaluation,
+        state: State,
+        review: Review,
+        clock: Callable[[], float] = time.time,
+        complaints: Sequence[str] = (),
     ) -> None:
         self.path, self.evaluation, self.state, self.review, self._clock = path, evaluation, state, review, clock
+        self.complaints = tuple(complaints)
+        """What of the stored session could not be read; the file as it was stays beside the one that is written."""
+        self._audible_letters: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._numbered = 0
         self.saves = 0
         """How often it was written since it was opened: who shows it sees by this whether it changed."""
         self._written: tuple[int, int] | None = _identity(path)
@@ -73,8 +83,9 @@ class Session:
     ) -> Session:
         """The listener's session on this evaluation: the stored one, or a new one (nothing is written yet)."""
         path = review_path(evaluation, listener)
+        complaints: tuple[str, ...] = ()
         if path.exists():
-            state = read_state(path)
+            state, complaints = read_state(path)
         else:
             state = State(
                 listener=listener,
@@ -82,8 +93,9 @@ class Session:
                 seed=order.new_seed() if seed is None else seed,
                 mode=review.mode,
                 created=clock(),
+                trials=[],
             )
-        return cls(path, evaluation, state, review, clock)
+        return cls(path, evaluation, state, review, clock, complaints)
 
     # What the screen asks
 
@@ -114,7 +126,7 @@ class Session:
 
     def item_of(self, trial: order.Trial) -> Item:
         found = self.evaluation.item(trial.item)
-        return found if found else Item(trial.item, f"{trial.item} (no longer in the evaluation)", None, {}, trial.item)
+        return found or Item(trial.item, f"{trial.item} (no longer in the evaluation)", None, {}, trial.item)
 
     def clip_path(self, trial: order.Trial, letter: str) -> Path | None:
         clip = self.item_of(trial).clips.get(trial.model(letter))
@@ -143,6 +155,13 @@ class Session:
     def counted(self) -> list[order.Trial]:
         """Trials that count: all but the training item."""
         return [trial for trial in self.trials if trial.kind != "training"]
+
+    def number(self, trial: order.Trial) -> int:
+        """The place of a trial among those that count, from 1; 0 for the training item."""
+        if self._numbered != len(self.trials):
+            self._numbered = len(self.trials)
+            self._numbers = {other.id: at for at, other in enumerate(self.counted, 1)}
+        return self._numbers.get(trial.id, 0)
 
     @property
     def done(self) -> int:
@@ -183,9 +202,9 @@ class Session:
 
     def sitting_seconds(self) -> float:
         """How long this sitting has lasted; 0.0 when the last one is over."""
-        if not self.state.sittings or self._clock() - self.state.sittings[-1]["end"] > SITTING_GAP:
+        if not self.state.sittings or self._clock() - self.state.sittings[-1].end > SITTING_GAP:
             return 0.0
-        return self._clock() - self.state.sittings[-1]["start"]
+        return self._clock() - self.state.sittings[-1].start
 
     # Transitions, each on disk when it returns
 
@@ -250,14 +269,14 @@ class Session:
         if not self.state.history:
             return None
         step = self.state.history.pop()
-        self.state.trial, self.state.letter = step["trial"], step["letter"]
-        for name, value in step["before"].items():
+        self.state.trial, self.state.letter = step.trial, step.letter
+        for name, value in step.before.items():
             if name == "all_bad":
-                self._set_all_bad(value)
+                self._set_all_bad(bool(value))
             else:
                 setattr(self._rating(), name, value)
         self._save()
-        return str(step["what"])
+        return step.what
 
     def heard(self, trial_id: str, letter: str, seconds: float, output: str = "") -> None:
         """Add to the log of what was played: ``seconds`` of one clip, through one output."""
@@ -265,8 +284,7 @@ class Session:
             return
         rating = self.state.ratings.setdefault(trial_id, {}).setdefault(letter, Rating())
         rating.heard = round(rating.heard + seconds, 3)
-        entry = {"at": round(self._clock(), 1), "trial": trial_id, "letter": letter, "seconds": round(seconds, 3)}
-        self.state.played.append(entry)
+        self.state.played.append(Played(round(self._clock(), 1), trial_id, letter, round(seconds, 3)))
         if output and output not in self.state.outputs:
             self.state.outputs.append(output)
         self._save()
@@ -274,9 +292,7 @@ class Session:
     def reveal(self) -> None:
         """Show the names from now on; the notes say whether all had been judged by then."""
         if self.state.revealed is None:
-            self.state.revealed = {
-                "at": round(self._clock(), 1), "done": self.done, "total": self.total, "early": not self.complete
-            }  # fmt: skip
+            self.state.revealed = Revealed(round(self._clock(), 1), self.done, self.total, not self.complete)
             self._save()
 
     # Inside
@@ -285,7 +301,11 @@ class Session:
         return self.state.ratings.setdefault(self.trial.id, {}).setdefault(self.letter, Rating())
 
     def _audible(self, trial: order.Trial) -> str:
-        return "".join(letter for letter in trial.letters if self.clip_path(trial, letter) is not None)
+        # Asked for every trial at every key; which clips are there was settled when the evaluation was opened.
+        if trial.id not in self._audible_letters:
+            there = (letter for letter in trial.letters if self.clip_path(trial, letter) is not None)
+            self._audible_letters[trial.id] = "".join(there)
+        return self._audible_letters[trial.id]
 
     def _next(self, wanted: Callable[[order.Trial, str], bool]) -> tuple[int, str] | None:
         return next(((i, letter) for i, trial, letter in self._from_cursor() if wanted(trial, letter)), None)
@@ -302,12 +322,13 @@ class Session:
         self.state.all_bad = [*rest, self.trial.id] if bad else rest
 
     def _remember(self, before: dict[str, Any], what: str) -> None:
-        step = {"trial": self.trial.id, "letter": self.letter, "before": before, "what": what}
+        step = Step(self.trial.id, self.letter, before, what)
         self.state.history = [*self.state.history, step][-HISTORY:]
 
     def _draw_missing(self) -> None:
         equal: Any = self.state.equal
-        models = order.heard_models(self.evaluation.models, self.evaluation.same_weights, equal)
+        # More models than letters cannot be told apart; the first ones are base, best and final.
+        models = order.heard_models(self.evaluation.models, self.evaluation.same_weights, equal)[: len(order.LETTERS)]
         items = [
             (item.key, [m for m in models if m in item.clips and item.clips[m].path is not None])
             for item in self.evaluation.items
@@ -325,23 +346,35 @@ class Session:
     def _save(self) -> None:
         now = round(self._clock(), 1)
         sittings = self.state.sittings
-        if not sittings or now - sittings[-1]["end"] > SITTING_GAP:
-            sittings.append({"start": now, "end": now})
-        sittings[-1]["end"] = now
+        if not sittings or now - sittings[-1].end > SITTING_GAP:
+            sittings.append(Sitting(now, now))
+        sittings[-1].end = now
         found = _identity(self.path)
         if found is None and self._written is not None:
             raise UserError(f"{self.path} is gone: the run was moved or removed, and what you said is not saved.")
         if found != self._written:
             raise ChangedElsewhere(f"{self.path} was changed by another panel; the last key is not saved.")
-        text = json.dumps(self.state.as_data(), ensure_ascii=False, indent=1)
         try:
             # Not the run itself: one that was moved away is not to come back as an empty folder.
             self.path.parent.mkdir(exist_ok=True)
-            write_atomically(self.path, text + "\n")
+            if self.complaints and self._written is not None and not self.saves:
+                keep_copy(self.path)
+            write_atomically(self.path, self.state.as_json())
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None
         self._written = _identity(self.path)
         self.saves += 1
+
+
+def keep_copy(path: Path) -> Path:
+    """The file as it is beside itself, under a name that is free; it is written once. Raises OSError."""
+    content, number = path.read_bytes(), 1
+    while (copy := path.with_name(f"{path.name}.kept-{number}")).exists():
+        if copy.read_bytes() == content:
+            return copy
+        number += 1
+    write_atomically(copy, content)
+    return copy
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -120,7 +120,7 @@ def _tags(results: Results | None) -> str:
 def _listeners(results: Results | None) -> str:
     if results is None or not results.sessions:
         return "–"
-    early = any(s.revealed and s.revealed.get("early") for s in results.sessions)
+    early = any(s.revealed and s.revealed.early for s in results.sessions)
     return ", ".join(s.listener for s in results.sessions) + (" (not blind)" if early else "")
 
 

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
-from math import comb, exp, lcm, lgamma, log
+from functools import cached_property, lru_cache
+from math import ceil, comb, exp, floor, lcm, lgamma, log, sqrt
 
 ALPHA = 0.05
 EXACT_WORK = 1_000_000
@@ -31,11 +31,11 @@ class Pair:
     differences: tuple[Fraction, ...]
     """value(a) - value(b) on each item where both were judged: points when scored, places when ranked."""
 
-    @property
+    @cached_property
     def wins(self) -> int:
         return sum(d > 0 for d in self.differences)
 
-    @property
+    @cached_property
     def losses(self) -> int:
         return sum(d < 0 for d in self.differences)
 
@@ -47,7 +47,7 @@ class Pair:
     def trials(self) -> int:
         return len(self.differences)
 
-    @property
+    @cached_property
     def p(self) -> float:
         """Of the two-sided exact sign test."""
         return sign_test(self.wins, self.losses)
@@ -86,7 +86,11 @@ def sign_test(wins: int, losses: int) -> float:
     n = wins + losses
     if n == 0:
         return 1.0
-    tail = sum(comb(n, k) for k in range(max(wins, losses), n + 1))
+    most = max(wins, losses)
+    ways = tail = comb(n, most)
+    for k in range(most, n):
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
     return min(1.0, 2 * tail / 2**n)
 
 
@@ -165,15 +169,24 @@ def power(trials: int, preference: float = 0.8, alpha: float = ALPHA) -> float:
     if least is None:
         return 0.0
     return sum(
-        _chance(trials, k, preference) + _chance(trials, trials - k, preference) for k in range(least, trials + 1)
+        _chance(trials, k, share)
+        for share in (preference, 1 - preference)
+        for k in _likely(trials, share)
+        if k >= least
     )
+
+
+def _likely(trials: int, preference: float) -> range:
+    """The counts of wins that are worth adding up: twelve standard deviations about the mean, the rest is 1e-30."""
+    mean, spread = trials * preference, 12 * sqrt(trials * preference * (1 - preference)) + 1
+    return range(max(0, floor(mean - spread)), min(trials, ceil(mean + spread)) + 1)
 
 
 @lru_cache(maxsize=256)
 def _least_wins(trials: int, alpha: float) -> int | None:
     """The fewest wins of so many trials with which the sign test ends below alpha; None when not even all do."""
     tail, least = 0.0, None
-    for wins in range(trials, trials // 2, -1):
+    for wins in reversed(_likely(trials, 0.5)):
         tail += _chance(trials, wins, 0.5)
         if 2 * tail >= alpha:
             break

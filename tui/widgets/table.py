@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar, NamedTuple
 
 from rich.cells import cell_len
@@ -91,11 +92,14 @@ class Table(ScrollView, can_focus=True):
     def show(self, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> None:
         """Draw these rows from now on; the cursor stays on its key, or near its place when that is gone."""
         key, place = self.key, self.cursor
+        before, shown = self._contents, self._rows
         if columns is not None and list(columns) != self._columns:
-            self._columns = list(columns)
+            self._columns, shown = list(columns), []
             self.refresh()
-        before, self._rows = self._contents, list(rows)
-        self._contents = [self._content(row) for row in self._rows]
+        self._rows = list(rows)
+        # At a key one row of hundreds changes: the others are not put together again.
+        pairs = zip_longest(self._rows, zip(shown, before, strict=False))
+        self._contents = [old[1] if old and old[0] == row else self._content(row) for row, old in pairs if row]
         self.virtual_size = Size(self.size.width, len(self._rows) + self._titles)
         keys = [row.key for row in self._rows]
         at = keys.index(key) if key is not None and key in keys else min(place, max(0, len(keys) - 1))

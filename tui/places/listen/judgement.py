@@ -95,7 +95,7 @@ def value_of(session: Session, trial: Trial, row: str) -> str:
 
 def number_of(session: Session, trial: Trial) -> str:
     """How a trial is numbered in the list: T for the training item; a prompt that comes again counts on."""
-    return "T" if trial.kind == "training" else str(session.counted.index(trial) + 1)
+    return str(session.number(trial) or "T")
 
 
 def so_far_lines(session: Session, width: int) -> list[Content]:
@@ -127,7 +127,7 @@ def _result_lines(session: Session, width: int) -> list[Content]:
     for model, mean in means.items():
         style = "$success bold" if mean == best else "$foreground"
         parts += [(f"{results.label(model)} ", "$quiet"), (f"{mean:.1f}", style), "   "]
-    if session.state.revealed and session.state.revealed.get("early"):
+    if session.state.revealed and session.state.revealed.early:
         parts.append(("names shown early", "$warning"))
     lines = [Content.assemble(*parts)]
     prompts = results.evaluation.prompts

@@ -150,7 +150,7 @@ class NextScreen(Place, Background):
         if results is None or not results.sessions:
             return "not listened to yet"
         judged = sum(j.value is not None for j in results.judgements)
-        early = any(s.revealed and s.revealed.get("early") for s in results.sessions)
+        early = any(s.revealed and s.revealed.early for s in results.sessions)
         return f"{judged} of {len(results.judgements)} judged, {'not blind' if early else 'blind'}"
 
     def _lines_of(self, at: int, advice: dict[str, Any]) -> list[Content]:
