@@ -98,3 +98,42 @@ def test_another_prompt_set_is_reviewed_in_a_folder_of_its_own(tmp_path: Path) -
     opened = open_evaluation(tmp_path / "run", "jazz")
     assert opened.name == "jazz"
     assert opened.home == tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"base_model_file": "."},
+        {"base_model_file": ""},
+        {"base_model_file": "x" * 5000 + ".wav"},
+        {"base_model_file": "a\0b.wav"},
+        {"models": ["base.wav"]},
+        {"models": {"base": 7}},
+        {"duration": 10**400},
+        {"seed": "three", "repeat": -1, "same_weights": "all"},
+        {"measures": {"base": {"lufs": "loud"}, "best": 3}},
+        {"prompt_id": 10**400},
+    ],
+)
+def test_a_field_that_cannot_be_used_takes_nothing_else_with_it(tmp_path: Path, fields: dict) -> None:
+    folder = make_evaluation(tmp_path / "evaluation", PROMPTS[:3])
+    rows = [json.loads(row) for row in (folder / "comparison_results.jsonl").read_text().splitlines()]
+    rows[1] |= fields
+    (folder / "comparison_results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    opened = open_evaluation(folder)
+    assert [item.text for item in opened.items] == list(PROMPTS[:3])
+    assert opened.items[2].clips["base"].path
+    asked = open_evaluation(folder).items[1].clips
+    if "base_model_file" in fields:
+        assert asked["base"].path is None or fields["base_model_file"] == ""
+    else:
+        assert any("line 2" in problem for problem in opened.left_out)
+
+
+def test_bytes_that_are_no_text_and_a_separator_inside_a_prompt_lose_no_line(tmp_path: Path) -> None:
+    folder = make_evaluation(tmp_path / "evaluation", PROMPTS[:2])
+    with open(folder / "comparison_results.jsonl", "ab") as file:
+        file.write('{"text_prompt": "one\u2028two"}\n'.encode() + b'{"text_prompt": "caf\xe9"}\n')
+    opened = open_evaluation(folder)
+    assert [item.text for item in opened.items[2:]] == ["one\u2028two", "caf\ufffd"]
+    assert any("line 4" in problem for problem in opened.left_out)

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,9 @@ def test_a_place_that_cannot_be_written_is_said_in_one_sentence(run: RunDir, tmp
         notes.export(run, tmp_path / "file" / "notes.md")
     with pytest.raises(UserError, match="no export format"):
         notes.export(run, formats=("pdf",))
+
+
+def test_clips_that_were_deleted_after_they_were_judged_leave_their_scores(run: RunDir) -> None:
+    shutil.rmtree(run.evaluation() / "final_model")
+    notes.export(run)
+    assert run.notes.read_text().count("| final | anna | 3 |") == 8

@@ -12,6 +12,7 @@ from engine.contract.config import Review
 from engine.contract.errors import UserError
 from tests.review.clips import make_evaluation
 from tui.review.evaluation import Evaluation, open_evaluation
+from tui.review.results import results_of
 from tui.review.session import Session, default_listener, review_path
 from tui.review.state import read_state
 
@@ -295,3 +296,69 @@ def test_a_session_survives_kill_9_with_its_last_key(tmp_path: Path) -> None:
     state = read_state(tmp_path / "review" / "anna.json").state
     # The last key that was acknowledged is on disk; one more may be.
     assert len(state.history) in (keys, keys + 1)
+
+
+def edited(session: Session, **changes: object) -> bytes:
+    """The stored session with fields as a hand might leave them; what its file holds then."""
+    content = json.dumps({**on_disk(session), **changes}).encode()
+    session.path.write_bytes(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"ratings": {"1": {"A": {"score": " ", "note": "hiss"}}}}, "ratings.1.A.score"),
+        ({"ratings": {"1": {"A": {"tags": 5, "note": "hiss"}}}}, "ratings.1.A.tags"),
+        ({"ratings": {"1": {"A": {"score": 10**400, "note": "hiss"}}}}, "ratings.1.A.score"),
+        ({"ratings": {"1": {"A": {"scores": 4, "note": "hiss"}}}}, "ratings.1.A.scores"),
+        ({"ratings": {"1": {"A": {"heard": -1, "note": "hiss"}, "B": 7}}}, "ratings.1.A.heard"),
+        ({"sittings": [{"start": 1e300, "end": 5}]}, "sittings"),
+        ({"revealed": "yes"}, "revealed"),
+        ({"history": [{"trial": "1", "letter": "A", "before": {"score": "x"}, "what": "?"}]}, "steps of undo"),
+        ({"history": [{"trial": "77", "letter": "A", "before": {"score": 1}, "what": "?"}]}, "steps of undo"),
+        ({"played": [5]}, "played"),
+        ({"mode": "loudness"}, "mode"),
+        ({"letter": "Z", "trial": "none", "seed": "x"}, "seed"),
+    ],
+)
+def test_what_a_hand_left_in_the_file_that_cannot_be_read_is_said_and_the_file_kept(
+    session: Session, evaluation: Evaluation, changes: dict, named: str
+) -> None:
+    session.go(1, "A")
+    session.write_note("hiss")
+    content = edited(session, **changes)
+    again = Session.open(evaluation, "anna", Review())
+    assert any(named in complaint for complaint in again.complaints)
+    assert again.rating(next(t for t in again.trials if t.id == "1"), "A").note == "hiss"
+    again.go(2)
+    again.rate(4)
+    again.undo()
+    again.reveal()
+    assert session.path.with_name("anna.json.kept-1").read_bytes() == content
+    assert Session.open(evaluation, "anna", Review()).complaints == ()
+    assert results_of(evaluation).unreadable == ()
+
+
+def test_a_trial_that_cannot_be_read_is_drawn_anew_under_a_name_of_its_own(
+    session: Session, evaluation: Evaluation
+) -> None:
+    session.go(3)
+    session.rate(5)
+    trials = on_disk(session)["trials"]
+    trials[1]["order"] = 5
+    trials[2]["order"] = []
+    edited(session, trials=trials)
+    again = Session.open(evaluation, "anna", Review())
+    assert len(again.complaints) == 2
+    assert len({trial.id for trial in again.trials}) == len(session.trials)
+    assert {trial.item for trial in again.counted} == {item.key for item in evaluation.items}
+    assert again.value(session.trial, "A") == 5
+
+
+def test_models_without_a_letter_of_their_own_are_not_heard(tmp_path: Path) -> None:
+    models = ("base", "best", "final", *(f"step-{n}" for n in range(10)))
+    evaluation = open_evaluation(make_evaluation(tmp_path / "evaluation", ["one"], models=models, seconds=0.1))
+    session = Session.open(evaluation, "anna", Review(), seed=1)
+    assert session.trials[0].letters == "ABCDEFGH"
+    assert {"base", "best", "final"} < set(session.trials[0].order)

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import UserError
-from tui.review.statistics import ALPHA, p_text, sign_test
+from tui.review.statistics import ALPHA, drawn_means, p_text, sign_test
 
 EXACT = 20
-"""Clips up to which all 2^n subsets are looked at; above it ``DRAWN`` of them, always the same."""
-DRAWN = 20_000
+"""Clips up to which all 2^n subsets are looked at; above it ``statistics.SUBSETS`` of them, always the same."""
 FEWEST = 2
 """Shared clips below which nothing is compared."""
 
@@ -97,7 +96,7 @@ def permutation_interval(differences: np.ndarray, alpha: float = ALPHA) -> tuple
     if int(alpha / 2 * 2**n) < 1:
         return None, False
     if n > EXACT:
-        means = _drawn_means(differences)
+        means = drawn_means(differences)
     else:
         sums, sizes = np.zeros(1), np.zeros(1)
         for difference in differences:
@@ -106,15 +105,6 @@ def permutation_interval(differences: np.ndarray, alpha: float = ALPHA) -> tuple
     ordered = np.sort(means)
     rank = int(alpha / 2 * (len(ordered) + 1))
     return (float(ordered[rank - 1]), float(ordered[-rank])), n > EXACT
-
-
-def _drawn_means(differences: np.ndarray) -> np.ndarray:
-    rng, means = np.random.default_rng(0), []
-    for _ in range(0, DRAWN, 1000):
-        chosen = rng.random((1000, len(differences))) < 0.5
-        sizes = chosen.sum(axis=1)
-        means.append((chosen @ differences)[sizes > 0] / sizes[sizes > 0])
-    return np.concatenate(means)
 
 
 def sentence(found: Paired) -> str:

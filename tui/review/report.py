@@ -194,11 +194,13 @@ def _scores(found: Report) -> list[str]:
     if results is None:
         return []
     lines = ["## Prompts"]
+    places = {model: place for place, model in enumerate(results.evaluation.models)}
     for number, item in enumerate(results.evaluation.items, 1):
         seed = f" · seed {item.seed}, repeat {item.repeat + 1}" if item.seed is not None else ""
         lines += ["", heading(3, f"{number}. {item.text}"), "", f"{len(item.clips)} clips{seed}", ""]
         said = [j for j in results.judgements if j.item == item.key and _said(j)]
-        said.sort(key=lambda j: results.evaluation.models.index(j.model))
+        # A model whose clips were deleted after they were judged comes last.
+        said.sort(key=lambda j: places.get(j.model, len(places)))
         rows = [_score_row(j) for j in said]
         lines += table(["model", "listener", "score", "tags", "note", "heard"], rows) if rows else ["Not judged."]
     return lines

@@ -6,6 +6,7 @@ field has its kind and range, every trial its clips, and every step that can be 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
@@ -94,7 +95,11 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def as_json(self) -> bytes:
         """The file's content. Not through ``json``: a session of 128 prompts is written at every key."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        try:
+            content = msgspec.json.encode(self)
+        except UnicodeEncodeError:  # half a character, which only an escape can write
+            return json.dumps(typed.data(self), indent=1).encode() + b"\n"
+        return msgspec.json.format(content, indent=1) + b"\n"
 
 
 class Read(NamedTuple):

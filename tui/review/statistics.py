@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from math import ceil, comb, exp, floor, lcm, lgamma, log, sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALPHA = 0.05
 EXACT_WORK = 1_000_000
@@ -143,15 +148,21 @@ def _work(steps: Sequence[int]) -> int:
 def _sampled_interval(steps: Sequence[int], unit: int, alpha: float) -> tuple[float, float]:
     import numpy as np
 
-    rng = np.random.default_rng(0)
-    values, means = np.asarray(steps, dtype=np.float64), []
-    for _ in range(0, SUBSETS, 1000):
-        chosen = rng.integers(0, 2, size=(1000, len(steps)), dtype=np.int8).astype(np.float64)
-        sizes = chosen.sum(axis=1)
-        means.append((chosen @ values)[sizes > 0] / sizes[sizes > 0])
-    ordered = np.sort(np.concatenate(means)) / unit
-    rank = int(alpha / 2 * len(ordered))
+    ordered = np.sort(drawn_means(np.asarray(steps, dtype=np.float64) / unit))
+    rank = int(alpha / 2 * (len(ordered) + 1))
     return float(ordered[rank - 1]), float(ordered[-rank])
+
+
+def drawn_means(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of about ``SUBSETS`` random subsets of ``differences`` (n,), always the same ones."""
+    import numpy as np
+
+    rng, means = np.random.default_rng(0), []
+    for _ in range(0, SUBSETS, 1000):
+        chosen = rng.random((1000, len(differences))) < 0.5
+        sizes = chosen.sum(axis=1)
+        means.append((chosen @ differences)[sizes > 0] / sizes[sizes > 0])
+    return np.concatenate(means)
 
 
 def _at_rank(ordered: Sequence[tuple[Fraction, int]], rank: int) -> float:

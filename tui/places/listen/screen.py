@@ -107,8 +107,13 @@ class ListenScreen(ListenPlaying):
         self.session, self.playback = session, Playback(self.panel.player, session)
         if kept := session.kept():
             self.notify(f"This session goes on as it was begun, with {' and '.join(kept)}; w begins another.")
-        for problem in session.evaluation.left_out[:3]:
+        problems = [*session.complaints, *session.evaluation.left_out]
+        for problem in problems[:3]:
             self.notify(problem, severity="warning")
+        if len(problems) > 3:
+            self.notify(f"and {len(problems) - 3} more like these; the notes name them all.", severity="warning")
+        if session.complaints:
+            self.notify(f"The file as it was stays beside it, as {session.path.name}.kept-1 or the next free number.")
         if missing := len(session.evaluation.missing_files):
             # Which models they are of would tell who is behind the letters that are left.
             files = "1 clip file is" if missing == 1 else f"{missing} clip files are"
