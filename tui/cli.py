@@ -115,6 +115,10 @@ def _listening(command: Command) -> None:
     one.add_argument("--csv", action="store_true", help="also write the scores as CSV beside it")
     one.add_argument("--json", action="store_true", help="also write all of it as JSON beside it")
 
+    one = command("import", "rounds.bring_in", "what other scripts left (clips, logs, adapters, picks), as a run")
+    one.add_argument("dir", type=Path, metavar="DIR", help="the folder of an earlier round; it is only read")
+    one.add_argument("--name", metavar="N", help="name of the run (default: the folder's)")
+
     one = _with_json(command("gate", "reports.gate", "the decision after listening: extend, adjust or stop"))
     _with_run(one)
     one.add_argument("decision", nargs="?", choices=("extend", "adjust", "stop"), help="default: say what was decided")

@@ -219,6 +219,7 @@ class Run(Section):
 
     parent: str = setting("", "Name of the run that this one was made from; empty for one made from settings alone.")
     why: str = setting("", "What it was made for: the rule or the sentence that led to it.")
+    imported: bool = setting(False, "It was made by another script and brought in; its settings are not known.")
 
 
 class Settings(Section):

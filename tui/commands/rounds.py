@@ -64,6 +64,21 @@ def merge(args: argparse.Namespace) -> int:
     return _engine("merge", str(find.run(args, args.run).path), args.which, str(args.out))
 
 
+def bring_in(args: argparse.Namespace) -> int:
+    """Make a run of what other scripts left, and say what was found and what was wrong with it."""
+    from tui.runs import importing
+
+    run, found = importing.bring_in(args.dir, find.runs_dir(args), args.name)
+    losses = f"{len(found.log.train)} train and {len(found.log.valid)} valid losses"
+    where = f" ({found.log_file})" if found.log_file else ""
+    say.line(f"{run.name}: {len(found.clips)} prompts with clips, {len(found.adapters)} adapters, {losses}{where}")
+    for name, verdict, evidence in importing.verdicts(found):
+        say.line(f"{verdict}: {name}: {evidence}")
+    for problem in found.problems:
+        say.aside(problem)
+    return 0
+
+
 def check(args: argparse.Namespace) -> int:
     from tui.commands.checks import check_all
 

@@ -1,0 +1,124 @@
+"""What other scripts left becomes a run: clips wherever they lie, the log's course, what was wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine.contract import events
+from engine.contract.errors import UserError
+from tui.review.evaluation import open_evaluation
+from tui.runs.importing import bring_in, look
+
+PROMPTS = ["slow piano in a hall", "fast drums, dry"]
+
+
+def tone(path: Path, pitch: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * np.sin(2 * np.pi * pitch * np.arange(8000) / 8000), 8000)
+    return path
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A round as the scripts of a first user left it: a list in a .json, clips beside it, a log that never fell."""
+    folder = tmp_path / "round 1"
+    rows = []
+    for number, prompt in enumerate(PROMPTS):
+        row = {"text_prompt": prompt, "duration": 1.0}
+        for offset, model in enumerate(("base", "best", "final")):
+            tone(folder / "out" / f"{model}_model" / f"sample_{number}.wav", 220 + 100 * number + 10 * offset)
+            row[f"{model}_model_file"] = f"/home/somebody/else/{model}_model/sample_{number}.wav"
+        rows.append(row)
+    (folder / "out" / "comparison_results.json").write_text(json.dumps({"results": rows}))
+    (folder / "train.log").write_text(
+        "".join(f"Step {n}: loss={8.4 - n / 100:.2f}, lr={n * 2e-6:g}\n" for n in range(1, 13))
+        + "Epoch 1: train_loss=8.35, valid_loss=8.19\n"
+    )
+    for which in ("best", "final"):
+        adapter = folder / f"checkpoint_{which}"
+        adapter.mkdir()
+        (adapter / "adapter_config.json").write_text("{}")
+        (adapter / "adapter_model.bin").write_bytes(b"the same weights")
+    return folder
+
+
+def test_a_round_of_other_scripts_becomes_a_run_and_stays_untouched(old: Path, tmp_path: Path) -> None:
+    before = sorted((file, file.stat().st_mtime_ns) for file in old.rglob("*"))
+    run, found = bring_in(old, tmp_path / "runs")
+    assert run.name == "round-1"
+    assert found.problems == []
+    evaluation = open_evaluation(run.path)
+    assert [item.text for item in evaluation.items] == PROMPTS
+    assert evaluation.models == ("base", "best", "final")
+    for number, item in enumerate(evaluation.items):
+        for model, clip in item.clips.items():
+            there = old / "out" / f"{model}_model" / f"sample_{number}.wav"
+            assert clip.path is not None
+            assert clip.path.read_bytes() == there.read_bytes()
+    assert (run.best_model / "adapter_model.bin").is_file()
+    assert run.settings().run.imported
+    assert sorted((file, file.stat().st_mtime_ns) for file in old.rglob("*")) == before
+
+
+def test_the_course_of_the_log_and_what_was_wrong_with_it_are_told(old: Path, tmp_path: Path) -> None:
+    run, _ = bring_in(old, tmp_path / "runs")
+    log = events.read(run.events)
+    assert [event["loss"] for event in log if event["event"] == "train"][:2] == [8.39, 8.38]
+    assert [(event["step"], event["loss"]) for event in log if event["event"] == "valid"] == [(12, 8.19)]
+    told = {event["name"]: event["evidence"] for event in log if event["event"] == "health"}
+    assert "blind guessing is 7.625 (ln 2048)" in told["start"]
+    assert "the warm-up never ended" in told["learning-rate"]
+    assert "the same weights" in told["best-is-final"]
+
+
+def test_train_and_valid_that_are_one_are_told(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    lines = [f"Epoch {n}: train_loss={5 - n}, valid_loss={5 - n}" for n in (1, 2)]
+    (tmp_path / "old" / "log.txt").write_text("\n".join(lines))
+    run, _ = bring_in(tmp_path / "old", tmp_path / "runs")
+    told = {event["name"] for event in events.read(run.events) if event["event"] == "health"}
+    assert told == {"valid-is-train"}
+
+
+def test_a_clip_that_is_nowhere_is_told_with_where_it_was_looked_for(old: Path, tmp_path: Path) -> None:
+    (old / "out" / "final_model" / "sample_1.wav").unlink()
+    run, found = bring_in(old, tmp_path / "runs")
+    assert len(found.problems) == 1
+    assert "final" in found.problems[0]
+    assert str(old / "out") in found.problems[0]
+    assert open_evaluation(run.path).items[1].clips["best"].path is not None
+
+
+def test_results_of_other_nestings_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    for model in ("base", "best"):
+        tone(folder / f"{model}_1.wav", 300)
+    nested = {"evaluations": {"a slow song": {"audio": {"base": "base_1.wav", "best": {"path": "best_1.wav"}}}}}
+    (folder / "comparison_results.json").write_text(json.dumps(nested))
+    (row,) = look(folder).clips
+    assert row["text_prompt"] == "a slow song"
+    assert row["best_model_file"] == str(folder / "best_1.wav")
+
+
+def test_a_folder_with_nothing_of_the_kind_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "readme.txt").write_text("hello")
+    with pytest.raises(UserError, match="no adapter, no log with losses"):
+        bring_in(tmp_path / "old", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_that_is_taken_is_not_overwritten(old: Path, tmp_path: Path) -> None:
+    bring_in(old, tmp_path / "runs")
+    second, _ = bring_in(old, tmp_path / "runs")
+    assert second.name == "round-1-2"
+    with pytest.raises(UserError, match="never overwritten"):
+        bring_in(old, tmp_path / "runs", "round-1")
+    shutil.rmtree(old)
+    assert open_evaluation(second.path).problems == ()
