@@ -9,6 +9,7 @@ import torch
 
 from engine.contract.errors import UserError
 from engine.data.audio import resample
+from engine.model import load
 
 
 class Scorer:
@@ -19,7 +20,7 @@ class Scorer:
         from transformers import ClapModel, ClapProcessor
 
         try:
-            self.model: Any = ClapModel.from_pretrained(name).eval()
+            self.model: Any = load.complete(ClapModel, name).eval()
             self.processor: Any = ClapProcessor.from_pretrained(name)
         except (OSError, ValueError, KeyError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.contract.errors import UserError
 from engine.model.locate import resolve_base
 
 __all__ = [
+    "complete",
     "encode_text",
     "load_audio_encoder",
     "load_base",
@@ -21,20 +23,66 @@ __all__ = [
     "load_text_encoder",
     "load_tokenizer",
     "quiet",
+    "refuse_incomplete",
     "resolve_base",
 ]
+
+
+NAMED = 3
+"""Names that a message gives of many."""
+
+MAY_BE_ABSENT = re.compile(r"(^|\.)embed_positions\.weights?$")
+"""Weights that a file may lack: sinusoidal tables, which are computed. Of tied ones, such as T5's embedding that has
+two names, one name is enough."""
 
 
 def load_base(path: Path | str, *, device: torch.device | str, dtype: torch.dtype) -> Any:
     """The whole MusicgenForConditionalGeneration in eval mode; the decoder in ``dtype``, EnCodec and T5 in fp32."""
     from transformers import MusicgenForConditionalGeneration
 
-    model: Any
     with quiet(), _named(path):
-        model = MusicgenForConditionalGeneration.from_pretrained(str(path), dtype=torch.float32, local_files_only=True)
+        model = complete(MusicgenForConditionalGeneration, path, dtype=torch.float32, local_files_only=True)
     model.decoder.to(dtype)
     _complete_config(model.config)
     return model.to(device).eval()
+
+
+def complete(kind: Any, path: Path | str, prefix: str = "", **options: Any) -> Any:
+    """What ``kind.from_pretrained`` loads from ``path``, all of it.
+
+    transformers fills what the files lack with random numbers, and says so in a log alone. ``prefix`` stands before
+    the names of a part. Raises UserError that names what is missing, or has another shape than the config says.
+    """
+    model, told = kind.from_pretrained(str(path), output_loading_info=True, ignore_mismatched_sizes=True, **options)
+    missing = {prefix + name for name in told["missing_keys"] if not MAY_BE_ABSENT.search(name)}
+    _refuse(path, missing, [(prefix + name, *shapes) for name, *shapes in told["mismatched_keys"]])
+    return model
+
+
+def _refuse(path: Path | str, missing: Iterable[str], shapes: Iterable[tuple[str, Any, Any]]) -> None:
+    refuse_incomplete(f"The model in {path}", sorted(missing))
+    odd = [
+        f"{name} {_sizes(found)} instead of {_sizes(wanted)}"
+        for name, found, wanted in sorted(shapes)
+        if found != wanted
+    ]
+    if odd:
+        raise UserError(f"The model in {path} does not fit its own config.json: {some(odd)}. Fetch or copy it again.")
+
+
+def refuse_incomplete(what: str, missing: Sequence[str], cure: str = "Fetch or copy it again.") -> None:
+    """Raises UserError that says of ``what`` which weights it lacks, if any are ``missing``."""
+    if missing:
+        raise UserError(f"{what} lacks {len(missing)} of its weights: {some(missing)}. {cure}")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of ``names``, and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def load_decoder(path: Path | str, *, device: torch.device | str, dtype: torch.dtype) -> tuple[Any, nn.Module]:
@@ -50,7 +98,7 @@ def load_decoder(path: Path | str, *, device: torch.device | str, dtype: torch.d
         return model.decoder, getattr(model, "enc_to_dec_proj", nn.Identity())
     decoder = _part("decoder", MusicgenForCausalLM, path, device, dtype)
     with _named(path):
-        projection = _projection(Path(path))
+        projection = _projection(Path(path), load_config(path))
     return decoder, projection.to(device).eval()
 
 
@@ -73,8 +121,10 @@ def _part(name: str, kind: Any, path: Path | str, device: torch.device | str, dt
         return getattr(load_base(path, device=device, dtype=dtype), name)
     config = load_config(path)
     with quiet(), _named(path):
-        part = kind.from_pretrained(
-            str(path),
+        part = complete(
+            kind,
+            path,
+            f"{name}.",
             config=getattr(config, name),
             key_mapping={rf"^{name}\.": ""},
             dtype=dtype,
@@ -118,17 +168,21 @@ def encode_text(
     return states.float(), tokens.attention_mask
 
 
-def _projection(path: Path) -> nn.Module:
+def _projection(path: Path, config: Any) -> nn.Module:
     from safetensors import safe_open
 
+    inner, outer = config.text_encoder.hidden_size, config.decoder.hidden_size
+    if inner == outer or config.decoder.cross_attention_hidden_size is not None:
+        return nn.Identity()
+    layer = nn.Linear(inner, outer)
+    found: dict[str, torch.Tensor] = {}
+    names = {f"enc_to_dec_proj.{name}": tensor.shape for name, tensor in layer.state_dict().items()}
     for file in sorted(path.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            if "enc_to_dec_proj.weight" in set(tensors.keys()):
-                weight = tensors.get_tensor("enc_to_dec_proj.weight").float()
-                layer = nn.Linear(weight.shape[1], weight.shape[0])
-                layer.load_state_dict({"weight": weight, "bias": tensors.get_tensor("enc_to_dec_proj.bias").float()})
-                return layer
-    return nn.Identity()
+            found |= {name: tensors.get_tensor(name).float() for name in names.keys() & set(tensors.keys())}
+    _refuse(path, names.keys() - found.keys(), [(n, found[n].shape, names[n]) for n in found.keys() & names.keys()])
+    layer.load_state_dict({name.rpartition(".")[2]: tensor for name, tensor in found.items()})
+    return layer
 
 
 def _complete_config(config: Any) -> None:

@@ -18,10 +18,17 @@ from torch import nn
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
-from engine.model.load import load_base, load_tokenizer, quiet, resolve_base
+from engine.model.load import load_base, load_tokenizer, quiet, refuse_incomplete, resolve_base
 from engine.model.targets import refuse_strangers
 
 WEIGHTS = "adapter_model.safetensors"
+_OUTSIDE = "base_model.model."
+"""What PEFT puts before the names of the decoder's modules."""
+_PLAIN: dict[str, Any] = {
+    "use_dora": False, "fan_in_fan_out": False, "bias": "none", "rank_pattern": {}, "alpha_pattern": {},
+    "modules_to_save": None,
+}  # fmt: skip
+"""What an adapter's config says where its update is scale x B A, and nothing more; null says the same."""
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
@@ -131,22 +138,37 @@ def merge_into(decoder: nn.Module, folder: Path) -> None:
     The sum is formed in fp32 and rounded once to the weights' own type. Raises UserError for a folder that is no
     adapter or does not fit the model.
     """
-    settings = _adapter_config(folder)
+    settings, tensors = _adapter_config(folder), _tensors(folder)
+    strange = [name for name, plain in _PLAIN.items() if settings.get(name, plain) not in (plain, None)]
+    if strange:
+        raise UserError(f"The adapter {folder} uses {', '.join(strange)}, which is not merged here; use a plain one.")
     rank, alpha = settings["r"], settings["lora_alpha"]
     scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
-    tensors = _tensors(folder)
-    modules = dict(decoder.named_modules())
+    modules = {name: module for name, module in decoder.named_modules() if isinstance(module, nn.Linear)}
+    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        target, lora, side = name.removeprefix(_OUTSIDE).partition(".lora_")
+        if lora:
+            pairs.setdefault(target, {})[side[0]] = tensor.float()
+    wanted = {*pairs, *_targets(settings, modules)}
+    missing = [f"{name}.lora_{side}" for name in sorted(wanted) for side in "AB" if side not in pairs.get(name, {})]
+    refuse_incomplete(f"The adapter {folder}", missing, "Take another model of the run, or this adapter's own base.")
+    for target, pair in pairs.items():
+        layer, shapes = modules.get(target), (pair["B"].shape, pair["A"].shape)
+        if layer is None or shapes != ((layer.out_features, rank), (rank, layer.in_features)):
+            raise UserError(f"The adapter {folder} does not fit this base model (at {target}); use its own base.")
     with torch.no_grad():
-        for name in sorted(tensors):
-            if ".lora_A." not in name:
-                continue
-            target = name.removeprefix("base_model.model.").split(".lora_A.")[0]
-            a, b = tensors[name].float(), tensors[name.replace(".lora_A.", ".lora_B.")].float()
-            layer = modules.get(target)
-            if layer is None or layer.weight.shape != (b.shape[0], a.shape[1]):
-                raise UserError(f"The adapter {folder} does not fit this base model (at {target}); use its own base.")
-            update = (b @ a).to(layer.weight.device) * scale
-            layer.weight.copy_(layer.weight.float() + update)
+        for target, pair in pairs.items():
+            weight = modules[target].weight
+            weight.copy_(weight.float() + (pair["B"] @ pair["A"]).to(weight.device) * scale)
+
+
+def _targets(settings: dict[str, Any], modules: Iterable[str]) -> list[str]:
+    """The modules that an adapter's config says it is on, where it says so by their names alone."""
+    names = settings.get("target_modules")
+    if not isinstance(names, list) or settings.get("layers_to_transform") or settings.get("exclude_modules"):
+        return []
+    return [module for module in modules if any(f".{module}".endswith(f".{name}") for name in names)]
 
 
 def merge(run: RunDir, which: str, out_dir: Path) -> None:

@@ -16,6 +16,7 @@ from engine.contract import config
 from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
 from engine.model import lora
+from engine.model.load import some
 
 _NAME = re.compile(r"step-(\d{6,})")
 
@@ -142,7 +143,10 @@ def restore(checkpoint: Path, adapted: Any, optimizer: torch.optim.Optimizer, sc
     try:
         weights = load_file(checkpoint / "adapter" / lora.WEIGHTS)
         state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
-        set_peft_model_state_dict(adapted, weights)
+        told: Any = set_peft_model_state_dict(adapted, weights)
+        missing = [name for name in told.missing_keys if ".lora_" in name]
+        if missing:
+            raise ValueError(f"it lacks {len(missing)} of the adapters' weights: {some(missing)}")
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
     except Exception as error:

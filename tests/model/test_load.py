@@ -8,11 +8,12 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import UserError
 from engine.model import load, locate
@@ -230,3 +231,69 @@ def test_text_is_encoded_in_fp32_with_a_mask_of_its_tokens(tiny_model: Path) -> 
     assert states.shape == (2, 6, 16)
     assert states.dtype == torch.float32
     assert mask.tolist() == [[1, 1, 1, 1, 1, 0], [1] * 6]
+
+
+def rewritten(model: Path, folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+    """A copy of ``model`` in ``folder`` whose weights went through ``change``."""
+    shutil.copytree(model, folder)
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def load_parts(folder: Path) -> None:
+    load.load_decoder(folder, device="cpu", dtype=torch.float32)
+    load.load_text_encoder(folder, device="cpu")
+    load.load_audio_encoder(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("decoder.model.decoder.layers.1.", "decoder.model.decoder.layers.1.encoder_attn.k_proj.weight"),
+        ("decoder.lm_heads.3.", "lacks 1 of its weights: decoder.lm_heads.3.weight"),
+        ("text_encoder.encoder.block.0.layer.1.", "text_encoder.encoder.block.0.layer.1.DenseReluDense.wi.weight"),
+        ("text_encoder.shared.", "text_encoder.encoder.embed_tokens.weight, text_encoder.shared.weight"),
+        ("audio_encoder.quantizer.", "and 13 more"),
+        ("enc_to_dec_proj.weight", "lacks 1 of its weights: enc_to_dec_proj.weight"),
+        ("enc_to_dec_proj.", "lacks 2 of its weights: enc_to_dec_proj.bias, enc_to_dec_proj.weight"),
+    ],
+)
+def test_weights_that_the_file_lacks_are_named_and_never_random(
+    tiny_model: Path, tmp_path: Path, part: str, named: str
+) -> None:
+    def without(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.startswith(part)]:
+            del tensors[name]
+
+    folder = rewritten(tiny_model, tmp_path / "partial", without)
+    for loading in (lambda: load.load_base(folder, device="cpu", dtype=torch.float32), lambda: load_parts(folder)):
+        with pytest.raises(UserError) as caught:
+            loading()
+        assert named in str(caught.value)
+        assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        (
+            "decoder.model.decoder.layers.0.fc1.weight",
+            "decoder.model.decoder.layers.0.fc1.weight 64x8 instead of 64x32",
+        ),
+        ("text_encoder.encoder.block.0.layer.0.SelfAttention.q.weight", "SelfAttention.q.weight 16x8 instead of 16x16"),
+        ("enc_to_dec_proj.weight", "enc_to_dec_proj.weight 32x8 instead of 32x16"),
+    ],
+)
+def test_weights_of_another_shape_than_the_config_says_are_named(
+    tiny_model: Path, tmp_path: Path, name: str, named: str
+) -> None:
+    def narrower(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[name] = tensors[name][:, :8].clone()
+
+    folder = rewritten(tiny_model, tmp_path / "narrow", narrower)
+    for loading in (lambda: load.load_base(folder, device="cpu", dtype=torch.float32), lambda: load_parts(folder)):
+        with pytest.raises(UserError) as caught:
+            loading()
+        assert named in str(caught.value)

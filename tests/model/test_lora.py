@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 
 from engine.contract import config, rundir
 from engine.contract.errors import UserError
@@ -111,14 +112,41 @@ def test_saving_over_an_adapter_replaces_it(tiny_model: Path, tmp_path: Path) ->
 
 
 def test_an_adapter_of_another_base_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     lora.save(adapted(tiny_model), tmp_path / "adapter", base="a")
     weights = load_file(tmp_path / "adapter" / lora.WEIGHTS)
     wider = {name: torch.cat([tensor, tensor], dim=1) for name, tensor in weights.items()}
     save_file(wider, tmp_path / "adapter" / lora.WEIGHTS)
     with pytest.raises(UserError, match="does not fit this base model"):
         lora.merge_adapter(load.load_base(tiny_model, device="cpu", dtype=torch.float32), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("side", ["lora_A", "lora_B", "lora_"])
+def test_an_adapter_that_lacks_weights_is_refused_and_changes_nothing(
+    tiny_model: Path, tmp_path: Path, side: str
+) -> None:
+    folder = tmp_path / "adapter"
+    lora.save(adapted(tiny_model), folder, base="a")
+    weights = load_file(folder / lora.WEIGHTS)
+    gone = [name for name in weights if f"layers.1.fc1.{side}" in name]
+    save_file({name: tensor for name, tensor in weights.items() if name not in gone}, folder / lora.WEIGHTS)
+    decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
+    before = [weight.clone() for weight in decoder.parameters()]
+    with pytest.raises(UserError, match=rf"lacks {len(gone)} of its weights: model\.decoder\.layers\.1\.fc1\.{side}"):
+        lora.merge_into(decoder, folder)
+    assert all(torch.equal(a, b) for a, b in zip(before, decoder.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "value"), [("use_dora", True), ("alpha_pattern", {"fc1": 3}), ("bias", "all")])
+def test_an_adapter_of_a_kind_that_is_not_merged_here_is_refused(
+    tiny_model: Path, tmp_path: Path, name: str, value: object
+) -> None:
+    folder = tmp_path / "adapter"
+    lora.save(adapted(tiny_model), folder, base="a")
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**settings, name: value}))
+    decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
+    with pytest.raises(UserError, match=f"uses {name}, which is not merged here"):
+        lora.merge_into(decoder, folder)
 
 
 def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:

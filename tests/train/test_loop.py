@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
@@ -211,6 +212,15 @@ def test_a_damaged_checkpoint_is_named(make_run: MakeRun) -> None:
     train(run, run.settings())
     (run.checkpoints / "step-000003" / "optimizer.pt").write_bytes(b"torn")
     with pytest.raises(UserError, match=r"checkpoint .*step-000003 is damaged .* remove it"):
+        train(run, run.settings(), resume=True)
+
+
+def test_a_checkpoint_that_lacks_weights_of_an_adapter_is_named(make_run: MakeRun) -> None:
+    run = make_run()
+    train(run, run.settings())
+    file = run.checkpoints / "step-000003" / "adapter" / lora.WEIGHTS
+    save_file({name: tensor for name, tensor in load_file(file).items() if "layers.1.fc1" not in name}, file)
+    with pytest.raises(UserError, match=r"step-000003 is damaged \(it lacks 2 of the adapters' weights: .*remove it"):
         train(run, run.settings(), resume=True)
 
 
