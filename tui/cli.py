@@ -119,6 +119,10 @@ def _listening(command: Command) -> None:
     one.add_argument("dir", type=Path, metavar="DIR", help="the folder of an earlier round; it is only read")
     one.add_argument("--name", metavar="N", help="name of the run (default: the folder's)")
 
+    one = command("collect", "reports.collect", "bring in what listeners picked elsewhere")
+    _with_run(one)
+    one.add_argument("file", nargs="+", type=Path, metavar="FILE", help="picks, or what a listener sent back")
+
     one = _with_json(command("gate", "reports.gate", "the decision after listening: extend, adjust or stop"))
     _with_run(one)
     one.add_argument("decision", nargs="?", choices=("extend", "adjust", "stop"), help="default: say what was decided")

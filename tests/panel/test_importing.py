@@ -12,7 +12,9 @@ import soundfile
 
 from engine.contract import events
 from engine.contract.errors import UserError
+from tui import cli
 from tui.review.evaluation import open_evaluation
+from tui.review.results import load_results
 from tui.runs.importing import bring_in, look
 
 PROMPTS = ["slow piano in a hall", "fast drums, dry"]
@@ -122,3 +124,16 @@ def test_a_name_that_is_taken_is_not_overwritten(old: Path, tmp_path: Path) -> N
         bring_in(old, tmp_path / "runs", "round-1")
     shutil.rmtree(old)
     assert open_evaluation(second.path).problems == ()
+
+
+def test_files_of_raters_beside_the_clips_become_listeners(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text_prompt": prompt, "selected_model": "best_model"} for prompt in PROMPTS]
+    (old / "evaluation_anna.json").write_text(json.dumps({"evaluator": "anna", "evaluations": rows}))
+    assert cli.main(["--runs", str(tmp_path / "runs"), "import", str(old)]) == 0
+    said = capsys.readouterr().out
+    assert "anna: 2 picks" in said
+    assert "blind guessing is 7.625" in said
+    results = load_results(tmp_path / "runs" / "round-1")
+    assert [session.listener for session in results.sessions] == ["anna"]

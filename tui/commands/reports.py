@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.contract import config, paths, typed
 from engine.contract.errors import UserError
 from tui.commands import find, say
 from tui.runs import store
+
+if TYPE_CHECKING:
+    from tui.review.evaluation import Evaluation
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -78,6 +83,31 @@ def export(args: argparse.Namespace) -> int:
     for path in notes.export(find.run_or_clips(args, args.run), out=args.output, formats=formats):
         say.line(path)
     return 0
+
+
+def collect(args: argparse.Namespace) -> int:
+    """Bring in files of listeners, each by itself; status 1 when one of them could not be."""
+    from tui.review.evaluation import open_evaluation
+
+    return collect_files(open_evaluation(find.run_or_clips(args, args.run).path), args.file)
+
+
+def collect_files(evaluation: Evaluation, files: Sequence[Path]) -> int:
+    """``collect`` for an evaluation that is open."""
+    from tui.review import collect as collecting
+
+    status = 0
+    for file in files:
+        try:
+            found = collecting.collect(evaluation, file)
+        except UserError as error:
+            say.aside(f"mgl-tui: {error}")
+            status = 1
+            continue
+        for reason in found.left_out:
+            say.aside(f"{file}: {reason}; left out")
+        say.line(f"{found.listener}: {found.picks} picks{'' if found.new else ', brought in before'}")
+    return status
 
 
 def gate(args: argparse.Namespace) -> int:

@@ -76,7 +76,12 @@ def bring_in(args: argparse.Namespace) -> int:
         say.line(f"{verdict}: {name}: {evidence}")
     for problem in found.problems:
         say.aside(problem)
-    return 0
+    if not (found.raters and found.clips):
+        return 0
+    from tui.commands.reports import collect_files
+    from tui.review.evaluation import open_evaluation
+
+    return collect_files(open_evaluation(run.path), found.raters)
 
 
 def check(args: argparse.Namespace) -> int:
