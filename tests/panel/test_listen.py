@@ -148,6 +148,17 @@ async def test_in_a_small_terminal_the_result_of_all_pairs_is_seen(runs: Path) -
         assert "unlikely to change that." in text(app)
 
 
+async def test_what_is_said_so_far_is_of_the_run_that_is_shown(runs: Path) -> None:
+    make_run(runs, "second")
+    judge(open_evaluation(runs / "first"), "anna", [{"base": 2, "best": 4, "final": 3}]).reveal()
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await until(pilot, lambda: "8 of 8 for best over base" in text(app))
+        app.show_run(runs / "second")
+        await until(pilot, lambda: "0 of 24 judged" in text(app))
+        assert "8 of 8 for best over base" not in text(app)
+
+
 async def test_a_session_goes_on_where_it_was_left(runs: Path) -> None:
     first = panel(runs)
     async with listening(first) as pilot:

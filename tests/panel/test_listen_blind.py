@@ -37,11 +37,13 @@ async def test_names_shown_early_are_recorded(runs: Path) -> None:
 async def test_nothing_is_drawn_of_a_clip_before_it_was_played(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
-        assert screen_of(app).peaks == {}
+        assert screen_of(app).page.pictures.peaks == {}
         await pilot.press("b")
-        await until(pilot, lambda: set(screen_of(app).peaks) == {"B"})
+        await until(pilot, lambda: set(screen_of(app).page.pictures.peaks) == {"B"})
         await pilot.press("g")
-        await until(pilot, lambda: set(screen_of(app).mels) == {"B"})
+        await until(pilot, lambda: set(screen_of(app).page.pictures.mels) == {"B"})
+        await pilot.press("down")
+        assert screen_of(app).page.pictures == ({}, {})
 
 
 async def test_a_clip_that_no_open_page_could_play_is_neither_drawn_nor_called_heard(runs: Path) -> None:
@@ -52,7 +54,7 @@ async def test_a_clip_that_no_open_page_could_play_is_neither_drawn_nor_called_h
         await until(pilot, lambda: "No page is open" in told(app))
         await until(pilot, lambda: all(worker.is_finished for worker in app.workers if worker.group == "pictures"))
         await pilot.pause()
-        assert screen_of(app).peaks == {}
+        assert screen_of(app).page.pictures.peaks == {}
         assert not any(look.heard for look in app.screen.query_one(Clips).looks)
 
 
@@ -103,7 +105,7 @@ async def test_clips_that_are_one_are_not_drawn_before_they_are_judged(tmp_path:
         await until(pilot, lambda: len(screen_of(app).playback.started) == 3)
         await until(pilot, lambda: all(worker.is_finished for worker in app.workers if worker.group == "pictures"))
         await pilot.pause()
-        assert screen_of(app).peaks == {}
+        assert screen_of(app).page.pictures.peaks == {}
 
 
 async def test_without_sound_the_line_that_fetches_a_clip_stays_blind(runs: Path) -> None:

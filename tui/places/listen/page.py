@@ -2,73 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 
-from engine.contract import liveness
-from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir
-from tui.places.background import Background
 from tui.places.listen.clips import ClipLook, Clips, pips
-from tui.places.listen.judgement import NoteInput, grid_lines, number_of, rows_of, so_far_lines, tag_lines, value_of
-from tui.places.place import Place
+from tui.places.listen.judgement import grid_lines, number_of, rows_of, so_far_lines, value_of
+from tui.places.listen.judgement_card import JudgementCard
+from tui.places.listen.pictures import Pictures, pictures
+from tui.places.listen.transport import Transport
+from tui.places.sound.playback import Playback
 from tui.places.sound.screen import route
-from tui.review import envelope, measured
 from tui.review.order import Trial
 from tui.review.session import FATIGUE, Session
-from tui.runs.store import evaluation_folders
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-    from tui.places.sound.playback import Playback
+class ListenPage(Container):
+    """The widgets of Listen. Whoever shows it calls a ``write`` method when something changed; only lines that differ
+    are sent to the terminal.
+    """
 
-NOTHING = (
-    "No clips to listen to yet.",
-    "A run makes them when it has trained; `mgl-tui evaluate RUN` makes them for one that has none.",
-    "R goes to the runs; p there opens a folder of clips that another script made.",
-)
-
-
-class Pictures(NamedTuple):
-    """By letter: peaks from 0 to 1, two a cell; spectrograms as (bands, columns)."""
-
-    peaks: dict[str, tuple[float, ...]]
-    mels: dict[str, NDArray[np.float32]]
-
-
-class ListenPage(Place, Background):
-    """The widgets of Listen. Subclasses set the session and call ``write_page`` when something changed."""
-
-    place = "listen"
-    AUTO_FOCUS = ""
-    CSS_PATH = "listen.tcss"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.session: Session | None = None
-        self.playback: Playback | None = None
-        self.shown: Path | None = None
-        """The run or folder whose clips are listened to."""
-        self.problem = ""
-        """Why there is no session."""
-        self.peaks: dict[str, tuple[float, ...]] = {}
-        self.mels: dict[str, NDArray[np.float32]] = {}
+    def __init__(
+        self, attempt: Callable[[Callable[[], object]], bool], look_up: Callable[..., None], *, id: str | None = None
+    ) -> None:
+        super().__init__(id=id)
+        self._attempt = attempt
+        self._look_up = look_up
+        self.pictures = Pictures({}, {})
+        """Of the clips of one trial that were heard."""
+        self._pictured: Trial | None = None
         self.spectrogram = False
-        self.tagging = False
         self._said_mark: tuple[object, ...] = ()
         self._said_lines: list[Content] = []
 
-    def body(self) -> ComposeResult:
+    def compose(self) -> ComposeResult:
         with Container(id="listen-top"):
             with Container(id="prompts-card", classes="card"):
                 yield Table([], id="prompts")
@@ -76,47 +48,33 @@ class ListenPage(Place, Background):
                 yield Lines(id="prompt-text")
                 yield Clips(id="clips")
                 yield Lines(id="transport")
-        with Container(id="judgement-card", classes="card"):
-            yield Lines(id="tags")
-            yield Lines(id="note")
-            yield NoteInput(id="note-input", classes="-hidden")
-            yield Lines(id="measured")
+        yield JudgementCard(self._attempt, id="judgement-card")
         with Container(id="so-far-card", classes="card"):
             yield Lines(id="so-far")
         with Container(id="no-session", classes="card"):
             yield Lines(id="no-session-text")
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._resized)
-
-    def _resized(self) -> None:
-        self.draw_pictures()
-        self.write_page()
-
-    def being_made(self) -> bool:
-        """An engine holds the run: an order drawn now would lack the clips that are still to come."""
-        return self.shown is not None and liveness.is_held(RunDir(self.shown))
-
     # -- writing
 
-    def write_page(self) -> None:
-        """Write everything; only lines that changed are sent to the terminal."""
+    def write(self, transport: Transport) -> None:
+        """Write all there is of a session."""
         if not self.is_mounted:
             return
-        self.set_class(self.session is None, "-no-session")
-        if self.session is None or self.playback is None:
-            lines = [self.problem] if self.problem else list(NOTHING)
-            folders = evaluation_folders(self.shown) if self.shown else []
-            if not self.problem and folders and self.being_made():
-                lines = ["The clips are being made. Listen opens by itself when all of them are there."]
-            folded = [part for line in lines for part in Content(line).wrap(min(76, self.size.width - 6))]
+        session = transport.session
+        self.remove_class("-no-session")
+        self._write_prompts(session)
+        self._write_prompt(session)
+        self.write_clips(transport)
+        self.query_one(JudgementCard).write(session)
+        self._write_so_far(session)
+
+    def write_nothing(self, said: Sequence[str]) -> None:
+        """Write why there is no session."""
+        if self.is_mounted:
+            self.add_class("-no-session")
+            width = min(76, self.screen.size.width - 6)
+            folded = [part for line in said for part in Content(line).wrap(width)]
             self.query_one("#no-session-text", Lines).show(folded)
-            return
-        self._write_prompts(self.session)
-        self._write_prompt(self.session)
-        self.write_clips()
-        self._write_judgement(self.session)
-        self._write_so_far(self.session)
 
     def _write_prompts(self, session: Session) -> None:
         rows = rows_of(session)
@@ -145,7 +103,7 @@ class ListenPage(Place, Background):
         frame(card, f"{self._run_name(session)} · {title}", subtitle)
         text = self.query_one("#prompt-text", Lines)
         folded = Content.styled(item.text, "bold").wrap(self._clips_width)
-        most = 2 if self.size.height >= 30 else 1
+        most = 2 if self.screen.size.height >= 30 else 1
         if len(folded) > most:
             folded = [*folded[: most - 1], folded[most - 1] + Content.styled(" …", "bold")]
         text.show(folded)
@@ -153,17 +111,18 @@ class ListenPage(Place, Background):
     @property
     def _clips_width(self) -> int:
         """Cells of a line in the card of the clips. Not asked of the widget, which does not know before the layout."""
-        width = self.size.width
+        width = self.screen.size.width
         return (width if width < 100 else width * 3 // 5) - 4
 
     def _run_name(self, session: Session) -> str:
         name = session.evaluation.home.name
         return f"{name} · {session.evaluation.name}" if session.evaluation.name else name
 
-    def write_clips(self) -> None:
-        session, playback = self.session, self.playback
-        if session is None or playback is None or not self.is_mounted:
+    def write_clips(self, transport: Transport) -> None:
+        """Write the clips and where the playhead is."""
+        if not self.is_mounted:
             return
+        session, playback = transport.session, transport.playback
         self.query_one(Clips).show([self._look(session, playback, letter) for letter in session.trial.letters])
         self.query_one("#transport", Lines).show(self._transport(session, playback))
 
@@ -180,7 +139,7 @@ class ListenPage(Place, Background):
         return ClipLook(
             letter=letter,
             missing=missing,
-            heard=session.rating(trial, letter).heard > 0 or (trial.id, letter) in playback.started,
+            heard=playback.was_heard(letter),
             current=letter == session.letter,
             playing=here and status.playing,
             position=status.position if here else 0.0,
@@ -189,8 +148,8 @@ class ListenPage(Place, Background):
             value="bad" if bad else "·" if value is None else str(value) if scores else f"rank {value}",
             pips=pips(value, 5) if scores else "",
             name=trial.model(letter) if session.names_visible else "",
-            peaks=self.peaks.get(letter),
-            mel=self.mels.get(letter) if self.spectrogram else None,
+            peaks=self.pictures.peaks.get(letter),
+            mel=self.pictures.mels.get(letter) if self.spectrogram else None,
             loop=status.loop if here else None,
         )
 
@@ -214,40 +173,19 @@ class ListenPage(Place, Background):
             lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
         elif status.error:
             lines.append(Content.styled(status.error, "$warning"))
-        room = 6 - len(playback.letters) if self.size.height < 30 else len(lines)
+        room = 6 - len(playback.letters) if self.screen.size.height < 30 else len(lines)
         return lines[: max(1, room)]
-
-    def _write_judgement(self, session: Session) -> None:
-        rating = session.rating(session.trial, session.letter)
-        card = self.query_one("#judgement-card")
-        keys = (
-            "press the tag's letter · esc leaves" if self.tagging else "t tags · i writes a note · saved at every key"
-        )
-        frame(card, f"{session.letter} · tags and note", keys)
-        card.set_class(self.tagging, "-tagging")
-        tags = self.query_one("#tags", Lines)
-        tags.show(tag_lines(session.review.tags, rating.tags, self.size.width - 4, choosing=self.tagging))
-        note = (rating.note, "$foreground") if rating.note else ("–", "$quiet")
-        self.query_one("#note", Lines).show([Content.assemble(("note  ", "$quiet"), note)])
-        self.query_one("#measured", Lines).show(self._measured(session))
-
-    def _measured(self, session: Session) -> list[Content]:
-        """What the engine measured of the clip: once names are shown, for it would tell the models apart by eye."""
-        clip = session.item.clips.get(session.trial.model(session.letter))
-        parts = measured.of_clip(clip.measures) if clip and session.names_visible else []
-        most = 2 if self.size.height >= 30 else 1
-        return Content.styled(" · ".join(parts), "$quiet").wrap(self.size.width - 4)[:most] if parts else []
 
     def _write_so_far(self, session: Session) -> None:
         card = self.query_one("#so-far-card")
         lines = self.query_one("#so-far", Lines)
-        width = self.size.width - 4
+        width = self.screen.size.width - 4
         said = self._said(session, width)
-        if self.size.width >= 100:
+        if self.screen.size.width >= 100:
             frame(card, "So far")
             lines.show(said)
             return
-        room = 7 if self.size.height >= 30 else 6
+        room = 7 if self.screen.size.height >= 30 else 6
         if session.names_visible and session.complete:
             # The result is what all was done for: in little room it goes before the single scores.
             frame(card, "Result")
@@ -259,51 +197,32 @@ class ListenPage(Place, Background):
 
     def _said(self, session: Session, width: int) -> list[Content]:
         """The lines of "So far", found anew only when the session changed: exact intervals take their time."""
-        mark = (session.state.listener, session.saves, width, session.sitting_seconds() > FATIGUE)
+        mark = (session, session.saves, width, session.sitting_seconds() > FATIGUE)
         if mark != self._said_mark:
             self._said_mark, self._said_lines = mark, so_far_lines(session, width)
         return self._said_lines
 
     # -- pictures
 
-    def draw_pictures(self) -> None:
-        """Find envelopes and spectrograms of the clips that were played, in a thread."""
-        session, playback = self.session, self.playback
-        if session is None or playback is None or playback.levels is None:
+    def no_pictures(self) -> None:
+        """Another trial comes: what is still being drawn of the last one is not wanted."""
+        self.pictures, self._pictured = Pictures({}, {}), None
+
+    def draw_pictures(self, transport: Transport) -> None:
+        """Find envelopes and spectrograms of the clips that were heard, in a thread."""
+        levels, trial = transport.playback.levels, transport.session.trial
+        if levels is None:
             return
+
+        def have(found: Pictures) -> None:
+            if trial is self._pictured:
+                self.pictures = found
+                self.write_clips(transport)
+
+        self._pictured = trial
         clips = self.query_one(Clips)
-        heard = [
-            letter
-            for letter in playback.letters
-            if (session.trial.id, letter) in playback.started or session.rating(session.trial, letter).heard > 0
-        ]
-        seen = heard if session.may_be_seen(session.trial) else []
-        paths = {letter: path for letter in seen if (path := playback.path(letter)) is not None}
-        look = partial(pictures, paths, playback.levels.gains, clips.wave_columns, clips.rows, self.spectrogram)
-        self.look_up(look, partial(self._have_pictures, session.trial), group="pictures")
-
-    def _have_pictures(self, trial: Trial, found: Pictures) -> None:
-        if self.session is not None and trial is self.session.trial:
-            self.peaks, self.mels = found
-            self.write_clips()
-
-
-def pictures(paths: dict[str, Path], gains: dict[str, float], columns: int, rows: int, spectrogram: bool) -> Pictures:
-    """Envelopes and, when asked for, spectrograms of clips by letter. A file that cannot be read has none.
-
-    One scale for all: the clips' loudness is matched, and the envelopes show it.
-    """
-    peaks, mels = {}, {}
-    for letter, path in paths.items():
-        factor = 10 ** (gains.get(letter, 0.0) / 20)
-        try:
-            peaks[letter] = tuple(peak * factor for peak in envelope.peaks(path, 2 * columns))
-            if spectrogram:
-                mels[letter] = envelope.mel(path, columns, 2 * rows)
-        except (UserError, OSError):
-            continue
-    top = max((max(each) for each in peaks.values()), default=1.0) or 1.0
-    return Pictures({letter: tuple(peak / top for peak in each) for letter, each in peaks.items()}, mels)
+        look = partial(pictures, transport.visible(), levels.gains, clips.wave_columns, clips.rows, self.spectrogram)
+        self._look_up(look, have, group="pictures")
 
 
 def _missing(session: Session) -> list[str]:

@@ -1,59 +1,111 @@
-"""Listen: hear the clips of a prompt blind, judge them, and see what can be concluded."""
+"""Listen: hear the clips of a prompt blind, judge them, and see what can be concluded.
+
+The screen hears keys and news and hands them on: the presenter knows the session, the transport plays, the page draws.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
 from textual import events, on
+from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.timer import Timer
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name
 from tui import keys
+from tui.places.background import Background
 from tui.places.dialogs import Ask, Choice, Menu
-from tui.places.listen.judgement import NoteInput, tag_letters
-from tui.places.listen.playing import ListenPlaying
+from tui.places.listen.clips import Clips
+from tui.places.listen.judgement_card import JudgementCard
+from tui.places.listen.page import ListenPage
+from tui.places.listen.presenter import Presenter, after_judgement
 from tui.places.listen.tag import TagScreen
-from tui.places.place import RunChanged, RunsChanged
-from tui.places.sound.playback import Playback
-from tui.review.evaluation import open_evaluation
-from tui.review.session import Session, default_listener
-from tui.runs.store import evaluation_folders
+from tui.places.listen.transport import Transport
+from tui.places.place import Place, RunChanged, RunsChanged
+from tui.places.sound.playback import Levels, Playback, levels
+from tui.places.sound.screen import PlayerNews, SoundScreen
+from tui.review.order import Trial
+from tui.review.session import ChangedElsewhere, Session, default_listener
 from tui.widgets.table import Table
 
+TICK = 0.2
+LOG_EVERY = 5.0
+"""Seconds of playing after which the log of what was heard is written at the latest."""
 
-class ListenScreen(ListenPlaying):
+
+class ListenScreen(Place, Background):
     """A blind listening session on one run's clips."""
 
+    place = "listen"
+    CSS_PATH = "listen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("listen"))
+
+    _timer: Timer
 
     def __init__(self) -> None:
         super().__init__()
-        self._set = 0
-        self._listener = ""
-        self._asking = False
-        """The question about equal weights is open."""
+        self.presenter = Presenter(self.panel.settings.review)
+        self.page = ListenPage(self.attempt, self.look_up, id="listen")
+        self.transport: Transport | None = None
+        """There is one as long as a session is open."""
+
+    @property
+    def session(self) -> Session | None:
+        return self.presenter.session
+
+    @property
+    def playback(self) -> Playback | None:
+        return None if self.transport is None else self.transport.playback
+
+    def body(self) -> ComposeResult:
+        yield self.page
 
     def on_mount(self) -> None:
+        self._timer = self.set_interval(TICK, self._tick, pause=True)
         self.query_one(Table).can_focus = False
         self._open_shown()
 
     def on_unmount(self) -> None:
-        if self.playback is not None:
-            self.attempt(self.playback.log_heard)
-            self.playback.close()
+        if self.transport is not None:
+            self.attempt(self.transport.close)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         self._open_shown()
-        self.show_trial()
-        self.write_page()
+        self._show_trial()
 
     def on_screen_suspend(self, event: events.ScreenSuspend) -> None:
         """Another place is shown: the clip stops. A window over this place leaves it playing."""
-        if self.app.current_mode != "listen" and self.playback is not None:
-            self.playback.player.pause()
-            self.attempt(self.playback.leave)
+        if self.app.current_mode != "listen" and self.transport is not None:
+            self.transport.player.pause()
+            self.attempt(self.transport.playback.leave)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._resized)
+
+    def _resized(self) -> None:
+        self._draw_pictures()
+        self._write()
+
+    def _write(self) -> None:
+        if self.transport is not None:
+            self.page.write(self.transport)
+        else:
+            self.page.write_nothing(self.presenter.lines())
+
+    def attempt(self, transition: Callable[[], object]) -> bool:
+        """Do something to the session; what it refuses is said, and nothing is lost."""
+        try:
+            transition()
+        except UserError as error:
+            self.notify(str(error), severity="warning")
+            if isinstance(error, ChangedElsewhere):
+                self.call_later(self._reopen)
+            return False
+        return True
 
     # -- which session
 
@@ -62,147 +114,252 @@ class ListenScreen(ListenPlaying):
     def _open_shown(self) -> None:
         """Open the session of the run that is shown; without one, of the newest run that has clips."""
         path = self.panel.shown_path or next((s.path for s in self.panel.summaries if s.clips), None)
-        # Clips may come while the place is shown; what was refused once is not asked again every two seconds.
-        fresh = self.session is None and not self.problem and path is not None and bool(evaluation_folders(path))
-        if self._asking:
-            return
-        if path is not None and (path != self.shown or fresh):
-            self._set = 0 if path != self.shown else self._set
-            self.shown = path
-            self._open(self._listener or self.panel.listener or default_listener())
-        elif self.session is None:
-            self.write_page()
+        if self.presenter.take(path):
+            self._open(self.presenter.listener or self.panel.listener or default_listener())
+        elif self.presenter.asks is None and self.session is None:
+            self._write()
 
     def _open(self, listener: str) -> None:
-        assert self.shown is not None
-        if self.playback is not None:
-            self.playback.player.stop()
-            self.attempt(self.playback.log_heard)
-            self.playback.close()
-        self._listener, self.problem, self.session, self.playback = listener, "", None, None
-        folders = evaluation_folders(self.shown)
-        if not folders:
-            self.write_page()
-            return
-        try:
-            evaluation = open_evaluation(folders[self._set % len(folders)])
-            if not evaluation.whole and self.being_made():
-                self.write_page()
-                return
-            session = Session.open(evaluation, listener, self.panel.settings.review)
-        except UserError as error:
-            self.problem = str(error)
-            self.write_page()
-            return
-        if session.needs_choice:
-            self._ask_about_equal_weights(session)
+        if self.transport is not None:
+            self.transport.player.stop()
+            self.attempt(self.transport.close)
+            self.transport = None
+        self.presenter.open(listener)
+        if self.presenter.asks is not None:
+            self._ask_about_equal_weights()
         else:
-            self._begin(session)
+            self._begin()
 
-    def _begin(self, session: Session) -> None:
-        if not session.trials:
-            self.problem = f"{session.evaluation.folder}: none of its clips can be found; make them again."
-            self.write_page()
-            return
-        self.session, self.playback = session, Playback(self.panel.player, session)
-        if kept := session.kept():
-            self.notify(f"This session goes on as it was begun, with {' and '.join(kept)}; w begins another.")
-        problems = [*session.complaints, *session.evaluation.left_out]
-        for problem in problems[:3]:
-            self.notify(problem, severity="warning")
-        if len(problems) > 3:
-            self.notify(f"and {len(problems) - 3} more like these; the notes name them all.", severity="warning")
-        if session.complaints:
-            self.notify(f"The file as it was stays beside it, as {session.path.name}.kept-1 or the next free number.")
-        if missing := len(session.evaluation.missing_files):
-            # Which models they are of would tell who is behind the letters that are left.
-            files = "1 clip file is" if missing == 1 else f"{missing} clip files are"
-            self.notify(f"{files} missing; the rest can be judged, and the notes name what lacks.", severity="warning")
-        self.show_trial()
-
-    def reopen(self) -> None:
+    def _reopen(self) -> None:
         if self.session is not None:
-            self._open(self._listener)
+            self._open(self.presenter.listener)
 
-    def _ask_about_equal_weights(self, session: Session) -> None:
+    def _begin(self) -> None:
+        if self.session is None:
+            self._write()
+            return
+        self.transport = Transport(self.panel.player, self.session)
+        for text, warning in self.presenter.opening_remarks():
+            self.notify(text, severity="warning" if warning else "information")
+        self._show_trial()
+
+    def _ask_about_equal_weights(self) -> None:
         """Said before the session: some clips are the same, and the listener chooses what to do about it."""
-        models = session.evaluation.models
-        groups = session.evaluation.same_weights
-        distinct = len(models) - sum(len(group) - 1 for group in groups)
+        once, repeated = self.presenter.clips_a_prompt()
         choices = [
-            Choice("2", f"{distinct} clips a prompt", "each once: less to listen to"),
-            Choice("3", f"{len(models)} clips a prompt", "one comes twice, hidden: that measures your own noise"),
+            Choice("2", f"{once} clips a prompt", "each once: less to listen to"),
+            Choice("3", f"{repeated} clips a prompt", "one comes twice, hidden: that measures your own noise"),
         ]
-        said = f"{', and '.join(' and '.join(group) for group in groups)} have the same weights"
 
         def chosen(key: str | None) -> None:
-            self._asking = False
-            if key is None:
-                self.problem = f"{said}: nothing is judged before it is chosen how to hear them; w asks again."
-                self.write_page()
-            elif self.attempt(lambda: session.choose_equal("two" if key == "2" else "three")):
-                self._begin(session)
+            if self.attempt(partial(self.presenter.answer, key)):
+                self._begin()
 
-        self._asking = True
-        self.app.push_screen(Menu(said, choices), chosen)
+        self.app.push_screen(Menu(self.presenter.equal_weights(), choices), chosen)
+
+    def action_listener(self) -> None:
+        def named(name: str | None) -> None:
+            if name and self.presenter.shown and self.attempt(lambda: checked_name(name, "listener")):
+                self._open(name)
+
+        self.app.push_screen(Ask("Who listens?", value=self.presenter.listener, hint="a name"), named)
+
+    def action_prompt_set(self) -> None:
+        if self.presenter.next_set():
+            self._open(self.presenter.listener)
+        elif self.presenter.shown is not None:
+            self.notify("This run has one prompt set; `mgl-tui evaluate RUN --prompts F --set-name S` makes another.")
+
+    # -- the trial under the cursor
+
+    def _show_trial(self) -> None:
+        """Put the trial under the cursor on the page and, when it is another one, into the player."""
+        transport = self.transport
+        if transport is not None and transport.playback.trial is not transport.session.trial:
+            trial = transport.session.trial
+            self.attempt(partial(transport.begin, trial))
+            self.page.no_pictures()
+            self.look_up(partial(levels, transport.session, trial), partial(self._have_levels, trial), group="levels")
+        self._write()
+
+    def _have_levels(self, trial: Trial, found: Levels) -> None:
+        if self.transport is not None:
+            self.transport.playback.load(trial, found)
+            self._draw_pictures()
+            self._write()
+
+    def _draw_pictures(self) -> None:
+        if self.transport is not None:
+            self.page.draw_pictures(self.transport)
+
+    # -- news from the player
+
+    def on_player_news(self, message: PlayerNews) -> None:
+        news, transport = message.news, self.transport
+        if transport is None:
+            return
+        if news.kind == "loaded":
+            transport.playback.confirm(news.data["durations"])
+        elif news.kind == "key":
+            self._key_from_the_page(str(news.data.get("key", "")))
+        elif news.kind == "error" and self.is_current and not transport.by_hand:
+            self.notify(news.text, severity="warning", timeout=8)
+        if transport.playback.notice():
+            self._draw_pictures()
+        if transport.playing:
+            self._timer.resume()
+        else:
+            self._timer.pause()
+            self.attempt(transport.playback.log_heard)
+        self._write()
+
+    def _key_from_the_page(self, key: str) -> None:
+        """A key pressed in the browser counts like one pressed here, also while a tag's letter is waited for."""
+        known = {name for action in keys.of("listen") for name in action.keys.split(",")}
+        if (self.is_current and key in known) or isinstance(self.app.screen, TagScreen):
+            self.app.simulate_key(key)
+
+    def _tick(self) -> None:
+        if self.transport is not None:
+            self.attempt(partial(self.transport.playback.log_heard, LOG_EVERY))
+            self.page.write_clips(self.transport)
+
+    # -- playing
+
+    def action_play(self) -> None:
+        if self.transport is not None:
+            self.transport.play_or_pause()
+            self._draw_pictures()
+            self._write()
+
+    def _play(self, letter: str, position: float | None = None) -> None:
+        assert self.transport is not None
+        self.transport.playback.play(letter, position)
+        self._draw_pictures()
+        self._write()
+
+    def _select(self, letter: str) -> bool:
+        session = self.session
+        if session is None or letter not in session.trial.letters:
+            return False
+        return self.attempt(partial(session.go, session.index, letter))
+
+    def action_switch(self, letter: str) -> None:
+        if self.transport is not None and self._select(letter):
+            self.transport.playback.switch(letter)
+            self._draw_pictures()
+            self._write()
+
+    def action_clip(self, direction: int) -> None:
+        if self.transport is None:
+            return
+        session = self.transport.session
+        letters = session.trial.letters
+        letter = letters[max(0, min(len(letters) - 1, letters.index(session.letter) + direction))]
+        if self.transport.playing:
+            self.action_switch(letter)
+        elif self._select(letter):
+            self._write()
+
+    def action_restart(self) -> None:
+        if self.transport is not None:
+            self._play(self.transport.session.letter, 0.0)
+
+    def action_next_unheard(self) -> None:
+        if self.session is None:
+            return
+        found = self.session.next_unheard()
+        if found is None:
+            self.notify("Every clip was heard.")
+        else:
+            self._go_and_play(*found)
+
+    def _go_and_play(self, index: int, letter: str) -> None:
+        assert self.session is not None
+        if self.attempt(partial(self.session.go, index, letter)):
+            self._show_trial()
+            self._play(letter, 0.0)
+
+    def action_seek(self, seconds: int) -> None:
+        if self.transport is not None:
+            self.transport.seek(float(seconds))
+            self.set_timer(TICK, self._write)
+
+    def action_loop(self) -> None:
+        if self.transport is not None:
+            self.transport.loop()
+
+    def action_loop_from(self) -> None:
+        if self.transport is not None:
+            self.notify(f"The loop begins at {self.transport.loop_from():.1f} s; ] ends it.")
+
+    def action_loop_to(self) -> None:
+        if self.transport is not None:
+            self.transport.loop_to()
+
+    def action_spectrogram(self) -> None:
+        self.page.spectrogram = not self.page.spectrogram
+        self._draw_pictures()
+
+    def action_sound(self) -> None:
+        self.app.push_screen(SoundScreen())
+
+    @on(Clips.Clicked)
+    def _clicked(self, message: Clips.Clicked) -> None:
+        if self.transport is not None and self._select(message.letter):
+            if message.share is not None:
+                self._play(message.letter, message.share * self.transport.player.status.duration)
+            self._write()
 
     # -- judging
 
     def action_score(self, value: int) -> None:
-        session, playback = self.session, self.playback
-        if session is None or playback is None:
+        if self.transport is None:
             return
-        self.attempt(playback.log_heard)
+        session = self.transport.session
+        self.attempt(self.transport.playback.log_heard)
         again = session.value(session.trial, session.letter) is not None
-        by_hand = playback.player.status.output == "none"
-        if self.attempt(partial(session.rate, value, by_hand=by_hand)) and not again:
-            self._after_judgement(session)
-        self.write_page()
+        if self.attempt(partial(session.rate, value, by_hand=self.transport.by_hand)) and not again:
+            self._after_judgement(self.transport)
+        self._write()
 
     def action_all_bad(self) -> None:
-        session = self.session
-        if session is None:
+        if self.transport is None:
             return
+        session = self.transport.session
         if session.state.mode != "ranking":
             self.notify('"All bad" belongs to ranking (review.mode = "ranking"); score each clip here.')
         elif self.attempt(session.toggle_all_bad) and session.is_judged(session.trial):
-            self._after_judgement(session)
-        self.write_page()
+            self._after_judgement(self.transport)
+        self._write()
 
-    def _after_judgement(self, session: Session) -> None:
-        """Go on to the next unheard clip of this prompt, then to one without a score, then to the next prompt."""
-        playback = self.playback
-        assert playback is not None
+    def _after_judgement(self, transport: Transport) -> None:
+        """Show the names when all is judged, else go on to the clip that comes next."""
+        session, playback = transport.session, transport.playback
         if session.complete and not session.names_visible:
             self.attempt(session.reveal)
-            playback.player.pause()
+            transport.player.pause()
             self.notify("All is judged: the names are shown.", timeout=8)
             return
-        here = [x for x in playback.letters if session.value(session.trial, x) is None]
-        if session.is_judged(session.trial):
-            found = session.next_unjudged()
-            if found is not None:
-                self.go_and_play(*found)
-            return
-        unheard = [x for x in here if (session.trial.id, x) not in playback.started]
-        if unheard:
-            self.go_and_play(session.index, unheard[0])
-        elif here:
-            self.select(here[0])
-            if playback.player.status.playing:
-                playback.switch(here[0])
+        step = after_judgement(session, playback.letters, playback.started)
+        if step is not None and step.fresh:
+            self._go_and_play(step.at, step.letter)
+        elif step is not None:
+            self._select(step.letter)
+            if transport.playing:
+                playback.switch(step.letter)
 
     def action_prompt(self, direction: int) -> None:
-        session, playback = self.session, self.playback
-        if session is None or playback is None:
+        transport = self.transport
+        if transport is None:
             return
-        playing = playback.player.status.playing
+        session, playing = transport.session, transport.playing
         index = session.index + direction
         if 0 <= index < len(session.trials) and self.attempt(partial(session.go, index)):
-            playback.player.stop()
-            self.show_trial()
+            transport.player.stop()
+            self._show_trial()
             if playing:
-                self.play(session.letter, 0.0)
+                self._play(session.letter, 0.0)
 
     @on(Table.Moved, "#prompts")
     def _prompt_clicked(self, message: Table.Moved) -> None:
@@ -214,41 +371,12 @@ class ListenScreen(ListenPlaying):
             self.action_prompt(at - session.index)
 
     def action_tag(self) -> None:
-        session = self.session
-        if session is None:
-            return
-
-        def tagged(tag: str | None) -> None:
-            self.tagging = False
-            if tag is not None:
-                self.attempt(partial(session.toggle_tag, tag))
-            self.write_page()
-
-        self.tagging = True
-        self.write_page()
-        self.app.push_screen(TagScreen(tag_letters(self.panel.settings.review.tags), tagged))
+        if self.session is not None:
+            self.query_one(JudgementCard).ask_tag(self.session)
 
     def action_note(self) -> None:
-        session = self.session
-        if session is not None:
-            self.query_one(NoteInput).begin(session.rating(session.trial, session.letter).note)
-            self.write_page()
-
-    @on(NoteInput.Written)
-    def _note_written(self, message: NoteInput.Written) -> None:
         if self.session is not None:
-            self.attempt(partial(self.session.write_note, message.text, going_on=message.going_on))
-
-    @on(NoteInput.Closed)
-    def _note_closed(self, message: NoteInput.Closed) -> None:
-        if self.session is not None and message.undo:
-            self.attempt(self.session.undo)
-        self.query_one(NoteInput).put_away()
-        self.write_page()
-
-    @on(NoteInput.Passed)
-    def _note_passed(self, message: NoteInput.Passed) -> None:
-        self.app.simulate_key(message.key)
+            self.query_one(JudgementCard).ask_note(self.session)
 
     def action_undo(self) -> None:
         session = self.session
@@ -257,7 +385,7 @@ class ListenScreen(ListenPlaying):
         taken: list[str | None] = []
         if self.attempt(lambda: taken.append(session.undo())):
             self.notify(f"Taken back: {taken[0]}" if taken[0] else "There is nothing to take back.")
-        self.show_trial()
+        self._show_trial()
 
     def action_reveal(self) -> None:
         session = self.session
@@ -265,30 +393,13 @@ class ListenScreen(ListenPlaying):
             return
         if self.attempt(session.reveal) and not session.complete:
             self.notify("The names are shown before all was judged; the notes say so.", severity="warning")
-        self.write_page()
+        self._write()
 
     # -- beside it
 
     def action_export(self) -> None:
         from tui.places.export.screen import ExportScreen
 
-        if self.shown is not None:
+        if self.presenter.shown is not None:
             shown = self.session.evaluation.name if self.session else None
-            self.app.push_screen(ExportScreen(self.shown, shown or None))
-
-    def action_prompt_set(self) -> None:
-        if self.shown is None:
-            return
-        folders = evaluation_folders(self.shown)
-        if len(folders) < 2:
-            self.notify("This run has one prompt set; `mgl-tui evaluate RUN --prompts F --set-name S` makes another.")
-            return
-        self._set = (self._set + 1) % len(folders)
-        self._open(self._listener)
-
-    def action_listener(self) -> None:
-        def named(name: str | None) -> None:
-            if name and self.shown is not None and self.attempt(lambda: checked_name(name, "listener")):
-                self._open(name)
-
-        self.app.push_screen(Ask("Who listens?", value=self._listener, hint="a name"), named)
+            self.app.push_screen(ExportScreen(self.presenter.shown, shown or None))

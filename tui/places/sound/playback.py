@@ -59,6 +59,13 @@ class Playback:
     def path(self, letter: str) -> Path | None:
         return None if self.trial is None else self.session.clip_path(self.trial, letter)
 
+    def was_heard(self, letter: str) -> bool:
+        """Whether this clip of the trial sounded in this sitting or in one before."""
+        trial = self.trial
+        return trial is not None and (
+            (trial.id, letter) in self.started or self.session.rating(trial, letter).heard > 0
+        )
+
     def begin(self, trial: Trial) -> None:
         """Another trial comes: write down what was heard of the last one."""
         self.log_heard()
