@@ -18,7 +18,7 @@ from engine.contract.cards import ON_CPU, Facts, Nvml, trouble
 from engine.contract.errors import UserError
 from engine.contract.plan import Plan
 from engine.data.findings import Finding
-from engine.model import locate
+from engine.model import fetch, locate
 from engine.model.targets import refuse_strangers
 
 SMALL_DECODER = {
@@ -50,7 +50,12 @@ def model_finding(base: str) -> Finding:
     if locate.offline():
         message = f"{base} is not in the local cache, and HF_HUB_OFFLINE is set"
         return Finding("model-missing", "block", 1, [base], message, f"Unset it, or run `{command}` with a network.")
-    message = f"{base} is not in the local cache; the run will fetch it first (2.4 GB for small)"
+    try:
+        size = fetch.size(base)
+    except UserError as error:
+        return Finding("model-missing", "block", 1, [base], str(error), "Set model.base to a model that is there.")
+    told = f" ({size / GIGA:.1f} GB)" if size else ""
+    message = f"{base} is not in the local cache; the run will fetch it first{told}"
     return Finding("model-missing", "warn", 1, [base], message, f"Run `{command}` beforehand.")
 
 

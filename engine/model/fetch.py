@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.data.cache import file_digest
-from engine.model.locate import WEIGHTS, Progress, offline
+from engine.model.locate import WEIGHTS, Progress, offline, refuse_foreign
 
 _EXTRAS = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
@@ -24,7 +24,7 @@ def fetch(base: str, progress: Progress | None) -> Path:
 
     What ``progress`` raises ends it; the next call goes on from there.
     """
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
     # Plain HTTP can be interrupted between two blocks, goes on where it was, and works with mirrors; the hub's own
     # transfer library does its work out of reach of our progress and of a request to stop.
@@ -46,23 +46,53 @@ def fetch(base: str, progress: Progress | None) -> Path:
             f"unset it, or run `{command}` where there is a network."
         )
     try:
-        listed = HfApi().model_info(base, files_metadata=True, timeout=20).siblings or []
-        sizes = {file.rfilename: file.size or 0 for file in listed}
-        names = _wanted(sizes)
-        total, done, folder = sum(sizes[name] for name in names), 0, ""
-        for name in names:
+        sizes = _listed(base, timeout=20)
+        total, done, folder = sum(sizes.values()), 0, ""
+        for name in sizes:
             bar = _reporter(tell, done, total)
             if name not in _EXTRAS:
                 _bring_weights(base, name, bar)
             folder = hf_hub_download(base, name, tqdm_class=bar)
             done += sizes[name]
             tell(done, total)
+    except UserError:
+        raise
     except Exception as error:
         if interruption:
             raise interruption[0] from None
         raise _fetch_error(base, command, error) from None
     # The configuration lies at the snapshot's root whatever file came last.
     return Path(folder).parent
+
+
+def size(base: str) -> int | None:
+    """Bytes that ``fetch`` would bring, None where the hub cannot be asked. Raises UserError where it would be refused.
+
+    Brings the model's config.json into the hub's cache.
+    """
+    try:
+        return sum(_listed(base, timeout=5).values())
+    except UserError:
+        raise
+    except Exception as error:
+        if _is_unreachable(error):
+            return None
+        raise _fetch_error(base, f"hf download {base}", error) from None
+
+
+def _listed(base: str, timeout: float) -> dict[str, int]:
+    """The files to fetch and their bytes, small ones first, of a repository whose config.json is a MusicGen's."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    listed = HfApi().model_info(base, files_metadata=True, timeout=timeout).siblings or []
+    sizes = {file.rfilename: file.size or 0 for file in listed}
+    names = _wanted(sizes)
+    if "config.json" not in sizes or not names:
+        lacks = "weights that transformers loads" if "config.json" in sizes else "config.json"
+        raise UserError(f"The hub's {base} holds no {lacks}, so it is no MusicGen to train; choose another model.base.")
+    # Before the gigabytes: a model of another kind is refused by its first kilobytes.
+    refuse_foreign(Path(hf_hub_download(base, "config.json", etag_timeout=timeout)), base)
+    return {name: sizes[name] for name in names}
 
 
 def _bring_weights(base: str, name: str, bar: type) -> None:
@@ -100,14 +130,14 @@ def _bring_weights(base: str, name: str, bar: type) -> None:
 
 
 def _wanted(sizes: dict[str, int]) -> list[str]:
-    """Files to fetch: settings, tokenizer and one form of the weights, small ones first."""
+    """Files to fetch: settings, tokenizer and one form of the weights, small ones first; none without weights."""
     names = [name for name in _EXTRAS if name in sizes]
     for index in WEIGHTS:
         if index in sizes:
             pattern = re.compile(r"(pytorch_)?model-\d+-of-\d+" + (r"\.safetensors" if "safe" in index else r"\.bin"))
             shards = [name for name in sizes if pattern.fullmatch(name)] if index.endswith(".json") else []
             return [*names, index, *shards]
-    raise UserError("the repository holds no weights that transformers loads")
+    return []
 
 
 def _reporter(tell: Progress, before: int, total: int) -> type:
@@ -128,15 +158,18 @@ def _reporter(tell: Progress, before: int, total: int) -> type:
     return Reporter
 
 
+def _is_unreachable(error: Exception) -> bool:
+    words = ("Connect", "Timeout", "Offline", "Network", "LocalEntryNotFound")
+    return any(word in type(error).__name__ for word in words)
+
+
 def _fetch_error(base: str, command: str, error: Exception) -> UserError:
     name = type(error).__name__
-    if isinstance(error, UserError):
-        reason = str(error)
-    elif "Gated" in name:
+    if "Gated" in name:
         reason = "its licence must be accepted first and a token given (`hf auth login`)"
     elif "RepositoryNotFound" in name:
         reason = "there is no such model (nor a folder of that name here), or it is private"
-    elif any(word in name for word in ("Connect", "Timeout", "Offline", "Network", "LocalEntryNotFound")):
+    elif _is_unreachable(error):
         reason = "the hub cannot be reached; HF_ENDPOINT may name a mirror"
     else:
         reason = (str(error).strip().splitlines() or [name])[0].rstrip(".")

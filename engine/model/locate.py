@@ -15,6 +15,8 @@ Progress = Callable[[int, int], None]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_PARTS = {"text_encoder": "t5", "audio_encoder": "encodec", "decoder": "musicgen_decoder"}
+"""The kind of each part, as config.json has to tell it."""
 
 
 def resolve_base(base: str, progress: Progress | None = None) -> Path:
@@ -53,19 +55,33 @@ def offline() -> bool:
 
 def checked_folder(folder: Path) -> Path:
     """``folder`` if it holds a MusicGen model. Raises UserError otherwise, without loading anything."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder} is no model folder: its config.json cannot be read "
-            f"({getattr(error, 'strerror', None) or error}); point model.base at a folder made by save_pretrained."
-        ) from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "musicgen":
-        raise UserError(f"{folder} holds a {kind or 'foreign'} model, not MusicGen; choose another model.base.")
+    refuse_foreign(folder / "config.json", str(folder))
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise UserError(f"{folder} holds no weights (model.safetensors); fetch or copy the model again.")
     return folder
+
+
+def refuse_foreign(file: Path, model: str) -> None:
+    """Raises UserError when ``file``, the config.json of ``model``, is not that of a MusicGen that can be trained."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{model} is no model folder: its config.json cannot be read "
+            f"({getattr(error, 'strerror', None) or error}); point model.base at a folder made by save_pretrained."
+        ) from None
+    config = config if isinstance(config, dict) else {}
+    kind = config.get("model_type")
+    if kind != "musicgen":
+        raise UserError(f"{model} holds a {kind or 'foreign'} model, not MusicGen; choose another model.base.")
+    for part, wanted in _PARTS.items():
+        found = config.get(part)
+        if not isinstance(found, dict) or found.get("model_type", wanted) != wanted:
+            kind = (isinstance(found, dict) and found.get("model_type")) or "no"
+            raise UserError(
+                f"{model} is a MusicGen with {kind} {part.replace('_', ' ')}, and only {wanted} can be trained with; "
+                "choose another model.base."
+            )
 
 
 def cached(base: str) -> Path | None:

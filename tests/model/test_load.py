@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import UserError
+from engine.data.resources import model_finding
 from engine.model import load, locate
 
 COMMIT = "c0ffee" * 6 + "c0ff"
@@ -68,7 +69,7 @@ def hub(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked, server.ranges = [], []  # type: ignore[attr-defined]
+    server.asked, server.ranges, server.served = [], [], served  # type: ignore[attr-defined]
     address = f"http://127.0.0.1:{server.server_address[1]}"
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     # huggingface_hub reads the environment once, at import.
@@ -297,3 +298,53 @@ def test_weights_of_another_shape_than_the_config_says_are_named(
         with pytest.raises(UserError) as caught:
             loading()
         assert named in str(caught.value)
+
+
+def serve(hub: http.server.HTTPServer, **files: object) -> None:
+    """Have the hub's someone/tiny hold other contents in some files; None takes one away."""
+    for name, content in files.items():
+        name = name.replace("_json", ".json").replace("_safetensors", ".safetensors")
+        hub.served.pop(name, None)  # type: ignore[attr-defined]
+        if content is not None:
+            hub.served[name] = json.dumps(content).encode()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"model_type": "musicgen_melody"}, "someone/tiny holds a musicgen_melody model, not MusicGen"),
+        ([], "holds a foreign model"),
+        (None, "holds no config.json, so it is no MusicGen"),
+        ({"model_type": "musicgen", "text_encoder": {"model_type": "umt5"}}, "with umt5 text encoder, and only t5"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused_before_its_weights_come(
+    hub: http.server.HTTPServer, config: object, sentence: str
+) -> None:
+    serve(hub, config_json=config)
+    for attempt in (lambda: load.resolve_base("someone/tiny"), lambda: model_finding("someone/tiny")):
+        try:
+            told = attempt().message  # type: ignore[union-attr]
+        except UserError as error:
+            told = str(error)
+        assert sentence in told
+        assert "hf download" not in told
+    assert not [path for path in hub.asked if "safetensors" in path]  # type: ignore[attr-defined]
+
+
+def test_a_repository_without_weights_is_refused(hub: http.server.HTTPServer) -> None:
+    serve(hub, model_safetensors=None)
+    with pytest.raises(UserError, match="holds no weights that transformers loads"):
+        load.resolve_base("someone/tiny")
+
+
+def test_the_check_tells_the_size_that_the_hub_tells_and_refuses_what_it_does_not_know(
+    hub: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(hub, filler_json="x" * 10**8, model_safetensors="w" * 10**8)
+    found = model_finding("someone/tiny")
+    assert (found.severity, "will fetch it first (0.1 GB)" in found.message) == ("warn", True)
+    assert model_finding("someone/else").severity == "block"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    found = model_finding("someone/tiny")
+    assert (found.severity, "GB" in found.message) == ("warn", False)
