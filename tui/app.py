@@ -30,6 +30,7 @@ from tui.places.place import Place, RunChanged, RunsChanged
 from tui.places.runs.screen import RunsScreen
 from tui.runs.follow import Followed, Source
 from tui.runs.store import RunSummary, Store
+from tui.text import cut
 from tui.widgets.bars import gpu_words
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 POLL = 0.5
 LIST_EVERY = 2.0
 MACHINE_EVERY = 5.0
+LONGEST_NOTICE = 600
+"""Cells; a longer one, such as an error that quotes a whole prompt, would hide what it is about."""
 
 
 def _later(place: str, screen: str) -> Callable[[], Screen[Any]]:
@@ -167,11 +170,12 @@ class PanelApp(App[None]):
             screen.post_message(PlayerNews(news))
 
     def notify(self, message: str, *, timeout: float | None = None, **how: Any) -> None:
-        """Say it, unless it still stands there: the same sentence stacked up would cover the screen."""
+        """Say it as it is, never as markup; unless it still stands there: stacked up it would cover the screen."""
+        message = cut(message, LONGEST_NOTICE)
         now = time.monotonic()
         if now >= self._said_until.get(message, 0.0):
             self._said_until[message] = now + (self.NOTIFICATION_TIMEOUT if timeout is None else timeout)
-            super().notify(message, timeout=timeout, **how)
+            super().notify(message, timeout=timeout, **{**how, "markup": False})
 
     # -- the runs
 

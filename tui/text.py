@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from engine.contract.text import plain
+
 
 class StateLook(NamedTuple):
     """A state is told by glyph and word; the colour (a name of the theme) only helps."""
@@ -42,6 +44,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def cut(text: str, cells: int) -> str:
     """``text`` in at most ``cells`` terminal cells, with … where something was left out; wide characters stay whole."""
+    text = plain(text)
     if cells <= 0:
         return ""
     if cell_len(text) <= cells:

@@ -13,7 +13,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui.widgets.lines import Lines
+from tui.widgets.field import Line
+from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
 T = TypeVar("T")
@@ -47,8 +48,7 @@ class Menu(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         label = max(len(choice.label) for choice in self._choices)
         with Vertical(id="dialog", classes="card") as card:
-            card.border_title = self._title
-            card.border_subtitle = "enter takes · esc leaves it"
+            frame(card, self._title, "enter takes · esc leaves it")
             yield Table([Column("", 1), Column("", label), Column("", 0)], titles=False, id="menu")
             if self._note:
                 yield Lines([self._note], classes="note")
@@ -86,9 +86,8 @@ class Ask(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog", classes="card") as card:
-            card.border_title = self._title
-            card.border_subtitle = "enter takes · esc leaves it"
-            yield Input(self._value, placeholder=self._hint, id="answer")
+            frame(card, self._title, "enter takes · esc leaves it")
+            yield Line(self._value, placeholder=self._hint, id="answer")
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

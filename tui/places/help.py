@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui import keys
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 
 _FIRST = "Capitals go places, small letters act here, digits score. No key needs ctrl."
 
@@ -29,8 +29,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help", classes="card") as scroll:
-            scroll.border_title = "Keys"
-            scroll.border_subtitle = "↑↓ scroll · ? or esc closes"
+            frame(scroll, "Keys", "↑↓ scroll · ? or esc closes")
             yield Lines(self._lines())
 
     def on_mount(self) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from tui import keys, themes
 
@@ -25,7 +26,7 @@ class Actions(Provider):
 
     async def discover(self) -> Hits:
         for name, run in self._all():
-            yield DiscoveryHit(name, run)
+            yield DiscoveryHit(Content(name), run)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)

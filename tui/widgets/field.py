@@ -8,8 +8,20 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import Input
 
+from engine.contract.text import plain
 
-class Field(Input):
+
+class Line(Input):
+    """One line to type in, into which nothing comes that the terminal would obey: not from a file, not by pasting."""
+
+    def validate_value(self, value: str) -> str:
+        return plain(value)
+
+    def validate_placeholder(self, placeholder: str) -> str:
+        return plain(placeholder)
+
+
+class Field(Line):
     """Appears when it is asked for, goes away with enter or esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "")]

@@ -10,6 +10,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
+from engine.contract.text import plain
 from tui.text import bar
 
 
@@ -44,7 +45,7 @@ class Lines(Widget):
         if changed:
             self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
-    def title(self, title: str, subtitle: str = "") -> None:
+    def title(self, title: str | None, subtitle: str | None = "") -> None:
         """Write these into the frame; equal ones cost nothing."""
         frame(self, title, subtitle)
 
@@ -56,18 +57,25 @@ class Lines(Widget):
         return draw(self, content, self.size.width)
 
 
-def frame(widget: Widget, title: str, subtitle: str = "") -> None:
-    """Write these into a widget's frame; equal ones are not drawn again."""
-    if widget.border_title != title:
-        widget.border_title = title
-    if (widget.border_subtitle or "") != subtitle:
-        widget.border_subtitle = subtitle
+def frame(widget: Widget, title: str | None, subtitle: str | None = "") -> None:
+    """Write these into a widget's frame, as they are and never as markup; None leaves what stands there.
+
+    Equal ones are not drawn again. Frames are written here and nowhere else.
+    """
+    for side, text in (("border_title", title), ("border_subtitle", subtitle)):
+        if text is not None:
+            content = Content(plain(text))
+            if (getattr(widget, side) or "") != content.markup:
+                setattr(widget, side, content)
 
 
 def draw(widget: Widget, content: Content, width: int) -> Strip:
-    """One line of a widget, cut or filled to ``width`` cells."""
+    """One line of a widget, cut or filled to ``width`` cells; what a text could do to the terminal is shown instead."""
     if width <= 0:
         return Strip.blank(0)
+    if not content.plain.isprintable():
+        # As long as it was: the spans stay where they are.
+        content = Content(plain(content.plain), list(content.spans))
     if content.cell_length > width:
         content = content.truncate(width, ellipsis=True)
     style = widget.visual_style

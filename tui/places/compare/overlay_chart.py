@@ -42,7 +42,7 @@ class OverlayChart(Lines):
         """Draw the curves as they are now."""
         width, height = self.size
         names = {"step": "step", "clips": "clips seen", "time": "time"}
-        self.border_title = f"Valid loss · x: {names[self.axis]}"
+        self.title(f"Valid loss · x: {names[self.axis]}", None)
         if width < 20 or height < 4:
             return
         points = [_points(history, self.axis) for _, history in self._runs]

@@ -172,13 +172,13 @@ class CompareScreen(Place, Background):
         rows = listening_rows(self._sides)
         width = self._card_width
         if not rows:
-            frame(card, "Listening", card.border_subtitle or "")
+            frame(card, "Listening", None)
             said = "Nothing has been judged to the end yet; L listens to the run that is shown."
             lines.show([Content.styled(said, "$quiet")])
             return
         found: list[Results] = [side.results for side in self._sides if side.results]
         count = max((results.evaluation.prompts for results in found), default=0)
-        frame(card, f"Listening · {count} prompts", card.border_subtitle or "")
+        frame(card, f"Listening · {count} prompts", None)
         lines.show([self._head(width), *(self._row(name, values, width) for name, values in rows)])
 
     def _write_prompt(self) -> None:
@@ -186,7 +186,7 @@ class CompareScreen(Place, Background):
         texts = prompts(self._sides)
         card = self.query_one("#heard-card")
         if not texts:
-            frame(card, card.border_title or "")
+            frame(card, None)
             lines.show([])
             return
         width = self._card_width
@@ -202,7 +202,7 @@ class CompareScreen(Place, Background):
             parts += [(f"{glyph}{cut(side.name, 18)}{' (no clip)' if missing else ''}", style), "  "]
         if status and playing:
             parts.append((f"{status.position:04.1f}/{status.duration:04.1f}", "$quiet"))
-        frame(card, card.border_title or "", "space plays · a b switch · m model · ↑↓ prompt")
+        frame(card, None, "space plays · a b switch · m model · ↑↓ prompt")
         lines.show([Content.styled(cut(text, width), "bold"), Content.assemble(*parts)])
 
     # -- playing

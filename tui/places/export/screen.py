@@ -17,7 +17,7 @@ from tui.places.background import Background
 from tui.places.dialogs import Dialog
 from tui.review import notes
 from tui.review.results import load_results
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 
 
 class ExportScreen(Dialog[None], Background):
@@ -36,8 +36,8 @@ class ExportScreen(Dialog[None], Background):
 
     def compose(self) -> ComposeResult:
         with Container(id="export", classes="card") as card:
-            card.border_title = f"Export · {self._run.name}" + (f" · {self._set}" if self._set else "")
-            card.border_subtitle = "enter writes · y copies the path · esc"
+            title = f"Export · {self._run.name}" + (f" · {self._set}" if self._set else "")
+            frame(card, title, "enter writes · y copies the path · esc")
             yield Lines(self._lines())
 
     def _lines(self) -> list[Content]:

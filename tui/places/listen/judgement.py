@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from textual import events
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input
 
+from engine.contract.text import plain
 from tui.review import statistics
 from tui.review.order import Trial
 from tui.review.results import Results, judgements
 from tui.review.session import FATIGUE, Session
 from tui.text import cut, fit
+from tui.widgets.field import Line
 
 
 def tag_letters(tags: Sequence[str]) -> dict[str, str]:
@@ -138,7 +139,7 @@ def _result_lines(session: Session, width: int) -> list[Content]:
     return [part for line in lines for part in line.wrap(width)]
 
 
-class NoteInput(Input):
+class NoteInput(Line):
     """The note of one clip, kept at every key; enter closes it, esc takes it back."""
 
     DEFAULT_CSS = """
@@ -177,7 +178,7 @@ class NoteInput(Input):
 
     def begin(self, text: str) -> None:
         """Show the field with the note so far."""
-        self._written, self._first = False, text
+        self._written, self._first = False, plain(text)
         self.value = text
         self._open = True
         self.remove_class("-hidden")

@@ -21,7 +21,7 @@ class HealthCard(Lines):
         super().__init__(id=id, classes="card")
 
     def on_mount(self) -> None:
-        self.border_title = "Health"
+        self.title("Health")
 
     def write(self, source: Source, *, narrow: bool) -> None:
         found = [

@@ -31,7 +31,7 @@ class LossChart(Lines):
         """The part of the axis that is shown; None is the whole run and what is still to come."""
 
     def on_mount(self) -> None:
-        self.border_title = "Loss"
+        self.title("Loss")
 
     def on_resize(self) -> None:
         self.write()

@@ -24,7 +24,7 @@ from tui.places.place import Place, RunChanged
 from tui.runs import launch
 from tui.runs.follow import LogSource, Source
 from tui.widgets.field import Field
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 
 CHART_EVERY = 1.0
 LOG_EVERY = 0.5
@@ -114,7 +114,7 @@ class MonitorScreen(Place):
         if self._source is None:
             return
         self._log = self._source.log()
-        log.border_title = f"Log · {self._source.run.name}"
+        frame(log, f"Log · {self._source.run.name}", None)
         chart = self.query_one(LossChart)
         chart.cursor = chart.zoom = None
         self._read_log()
@@ -147,9 +147,7 @@ class MonitorScreen(Place):
             words.append(f"“{log.searching}” {log.place} · n p")
         if self._log is not None and self._log.gone:
             words.append("the file is gone")
-        subtitle = " · ".join(words)
-        if log.border_subtitle != subtitle:
-            log.border_subtitle = subtitle
+        frame(log, None, " · ".join(words))
 
     def _arrange(self) -> None:
         width, height = self.query_one("#monitor").size

@@ -38,7 +38,7 @@ from tui.runs.follow import Followed
 from tui.runs.history import History
 from tui.text import cut, value
 from tui.widgets.field import Field
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Table
 
 _WIDE = [Column("Setting", 14), Column("base", 13), Column("  new", 18), Column("", 0)]
@@ -85,7 +85,7 @@ class NewRunScreen(Place):
         self._draft = Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"), self._why)
         if self._changes:
             self._put(self._changes)
-        self.query_one("#sheet-card").border_title = f"New run · from {name or 'config.toml'}"
+        frame(self.query_one("#sheet-card"), f"New run · from {name or 'config.toml'}", None)
         self._write()
         table = self.query_one(Table)
         table.focus()
@@ -110,7 +110,7 @@ class NewRunScreen(Place):
         self._write_means()
         self._write_checks()
         same = self.query_one("#same", Lines)
-        same.border_title, same.border_subtitle = "Same as", "y copies"
+        same.title("Same as", "y copies")
         width = max(20, same.size.width)
         command = self._command()
         same.show([Content(line) for line in textwrap.wrap(command, width, break_on_hyphens=False)])
@@ -119,11 +119,11 @@ class NewRunScreen(Place):
         name = self.query_one(Table).key
         card = self.query_one("#sheet-card")
         if name == NAME or name is None:
-            card.border_subtitle = "a name that is new"
+            frame(card, None, "a name that is new")
             return
         info = config.fields()[name]
         text = f"{info.description} {config.allowed(info)}"
-        card.border_subtitle = cut(text, max(20, card.size.width - 4)).replace("[", "\\[")
+        frame(card, None, cut(text, max(20, card.size.width - 4)))
 
     def _course(self) -> Plan | str:
         clips = self._train_clips()
@@ -151,8 +151,7 @@ class NewRunScreen(Place):
     def _write_checks(self) -> None:
         card = self.query_one("#checks", Lines)
         running = "" if not self._checking else " · running, then it starts" if self._then else " · running"
-        card.border_title = f"Checks{running}"
-        card.border_subtitle = "▲ warns · ✘ blocks · c again"
+        card.title(f"Checks{running}", "▲ warns · ✘ blocks · c again")
         card.show([line for finding in self._findings() for line in words.finding_lines(finding, card.size.width)])
 
     def _findings(self) -> list[Finding]:

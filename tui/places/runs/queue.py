@@ -16,7 +16,7 @@ from tui import keys
 from tui.places.place import Place, RunsChanged
 from tui.runs import queue
 from tui.text import value
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
 
@@ -40,7 +40,7 @@ class QueueScreen(Place):
     def _write(self) -> None:
         runs = queue.entries(self.panel.runs_dir)
         self.query_one(Table).show([Row(run, self._cells(place, run)) for place, run in enumerate(runs, 1)])
-        self.query_one("#queue-card").border_title = f"Queue · {len(runs)} waiting"
+        frame(self.query_one("#queue-card"), f"Queue · {len(runs)} waiting")
         self.query_one("#queue-facts", Lines).show([self._fact(bool(runs))])
 
     def _cells(self, place: int, run: RunDir) -> list[str | tuple[str, str]]:

@@ -23,7 +23,7 @@ from tui.runs.store import RunSummary
 from tui.runs.tail import TextTail
 from tui.text import NONE, STATES, cut, loss, short, size, sparkline, value, when
 from tui.widgets.field import Field
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
 SORTS = ("started", "name", "state", "best valid", "listening", "disk")
@@ -61,7 +61,7 @@ class RunsScreen(Place):
         yield Field("filter by name, state, or a setting such as rank=12", id="filter")
 
     def on_mount(self) -> None:
-        self.query_one("#run-log").border_title = "Log"
+        self.query_one("#run-log", Lines).title("Log")
         self._write()
         self.query_one(Table).focus()
 
@@ -80,10 +80,10 @@ class RunsScreen(Place):
         card = self.query_one("#runs-card")
         what = "Archive" if self.panel.store.archived else "Runs"
         words = [f"{what} {len(shown)}", f"{SORTS[self._sort]} {'↑' if self._inverted else '↓'}"]
-        card.border_title = " · ".join(words + [f"filter: {self._filter}"] * bool(self._filter))
+        title = " · ".join(words + [f"filter: {self._filter}"] * bool(self._filter))
         marked = len(self.panel.marked)
         notes = [f"{marked} marked · C compares" if marked else "space marks for Compare"]
-        card.border_subtitle = " · ".join(queue_note(self.panel.runs_dir) + notes)
+        frame(card, title, " · ".join(queue_note(self.panel.runs_dir) + notes))
         self._write_facts()
 
     def _shown(self) -> list[RunSummary]:
@@ -113,12 +113,12 @@ class RunsScreen(Place):
         facts, log = self.query_one("#run-facts", Lines), self.query_one("#run-log", Lines)
         summary = self.current()
         if summary is None:
-            facts.border_title = ""
+            facts.title("")
             facts.show(self._nothing())
             log.show([])
             return
         vs = f" vs {summary.parent}" if summary.parent else ""
-        facts.border_title = cut(f"{summary.name}{vs}", max(10, facts.size.width))
+        facts.title(cut(f"{summary.name}{vs}", max(10, facts.size.width)))
         facts.show(_facts(summary, max(20, facts.size.width), narrow=self.size.width < 100))
         log.show(_last_lines(summary, max(1, log.size.height)))
 

@@ -13,7 +13,7 @@ from textual.message import Message
 from tui import keys
 from tui.audio.player import Player, PlayerMessage, PlayerStatus
 from tui.places.dialogs import Dialog
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Lines, frame
 
 if TYPE_CHECKING:
     from engine.contract.config import Settings
@@ -62,8 +62,7 @@ class SoundScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="sound", classes="card") as card:
-            card.border_title = "Sound"
-            card.border_subtitle = "r next way · p play a chirp · esc closes"
+            frame(card, "Sound", "r next way · p play a chirp · esc closes")
             yield Lines(id="sound-lines")
 
     def on_mount(self) -> None:
