@@ -16,7 +16,7 @@ from engine.contract.events import EventLog
 from engine.contract.rundir import RunDir
 from engine.contract.text import plain
 from tests.panel.conftest import settle
-from tests.panel.listening import listening, running, screen_of, text, told, until
+from tests.panel.listening import listening, running, screen_of, stored, text, told, until
 from tests.review.clips import MODELS, make_run, write_clip
 from tui.app import PanelApp
 from tui.places.dialogs import Ask, Choice, Menu
@@ -149,12 +149,12 @@ async def test_a_note_that_is_opened_and_left_stays_as_it_was(runs: Path) -> Non
     async with listening(panel(runs, "[old]", "listen")) as pilot:
         session = screen_of(pilot.app).session
         session.write_note(TEXT)
-        before = json.dumps(session.state.as_data())
+        before = stored(runs, "[old]")["history"]
         await pilot.press("i")
         await seen(pilot)
         await pilot.press("escape")
         await pilot.pause()
-        assert json.dumps(session.state.as_data()) == before
+        assert stored(runs, "[old]")["history"] == before
 
 
 async def test_dialogs_show_what_they_are_given(runs: Path) -> None:
