@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 CACHE_BLOCK = 128
 """On a GPU a graph attends to a multiple of this many positions: one graph a block, 6 of them for 15 s."""
 
+DRAWN_STEPS = 16
+"""Steps whose noise is drawn at once on a GPU."""
+
 PROGRESS_STEPS = 25
 """On a GPU steps are queued far ahead; every so many the host waits, so that progress is what has happened."""
 
@@ -221,7 +224,7 @@ class Decoder:
         text = self.projection(states.to(self.device)).to(self.dtype) * mask[..., None].to(self.dtype)
         present = mask.bool()
         # A row without a token would make softmax divide by zero; its keys and values are zero, so all may count.
-        state.text_mask.copy_((present | ~present.any(1, keepdim=True))[:, None, None])
+        state.text_mask.copy_(_additive((present | ~present.any(1, keepdim=True))[:, None, None], self.dtype))
         for index, layer in enumerate(self.layers):
             kv = F.linear(text, layer.cross_kv).view(batch, length, 2, self.heads, -1)
             state.text_cache[index].copy_(kv.permute(2, 0, 3, 1, 4))
@@ -236,7 +239,10 @@ class Decoder:
         x = F.embedding(tokens + self.offsets, self.embedding).sum(1) + state.position_table[state.position]
         if rows > batch:
             x = torch.cat([x, x])
-        filled = (state.columns[:length] <= state.position)[None, None, None] if masked else None
+        filled = None
+        if masked:
+            state.filled.index_fill_(0, state.position, 0.0)
+            filled = state.filled[None, None, None, :length]
         for index, layer in enumerate(self.layers):
             qkv = F.linear(layer.self_norm(x), layer.self_qkv).view(rows, 3, self.heads, 1, -1)
             cache = state.cache[index]
@@ -244,14 +250,14 @@ class Decoder:
             seen = F.scaled_dot_product_attention(
                 qkv[:, 0], cache[0, :, :, :length], cache[1, :, :, :length], attn_mask=filled
             )
-            x = x + F.linear(seen.reshape(rows, self.hidden), layer.self_out)
+            x.addmm_(seen.reshape(rows, self.hidden), layer.self_out.t())
 
             query = F.linear(layer.cross_norm(x[:batch]), layer.cross_q).view(batch, self.heads, 1, -1)
             keys, values = state.text_cache[index]
             read = F.scaled_dot_product_attention(query, keys, values, attn_mask=state.text_mask)
-            x[:batch] += F.linear(read.reshape(batch, self.hidden), layer.cross_out)
+            x[:batch].addmm_(read.reshape(batch, self.hidden), layer.cross_out.t())
 
-            x = x + F.linear(self.activation(F.linear(layer.final_norm(x), layer.fc1)), layer.fc2)
+            x.addmm_(self.activation(F.linear(layer.final_norm(x), layer.fc1)), layer.fc2.t())
         logits = F.linear(self.final_norm(x), self.output)
         return logits.float().view(rows, self.codebooks, self.vocabulary)
 
@@ -270,14 +276,22 @@ class _State:
         device, dtype, layers = decoder.device, decoder.dtype, len(decoder.layers)
         self.cache = torch.zeros(layers, 2, self.rows, decoder.heads, self.positions, head, device=device, dtype=dtype)
         self.text_cache = torch.zeros(layers, 2, batch, decoder.heads, length, head, device=device, dtype=dtype)
-        self.text_mask = torch.ones(batch, 1, 1, length, device=device, dtype=torch.bool)
-        self.columns = torch.arange(self.positions, device=device)
+        # Additive masks: attention would turn a boolean one into an additive one in every layer and step. The kernel
+        # wants rows of whole eights, and would copy a mask whose rows are not.
+        padded = math.ceil(length / 8) * 8
+        self.text_mask = torch.zeros(batch, 1, 1, padded, device=device, dtype=dtype)[..., :length]
+        self.filled = torch.full((self.positions,), -math.inf, device=device, dtype=dtype)
+        """0 at the positions that the cache holds already."""
         table = decoder.positions.get_embedding(steps, decoder.hidden)
         self.position_table = table.to(device=device, dtype=dtype)
         self.position = torch.zeros(1, device=device, dtype=torch.long)
         self.sequence = torch.zeros(batch, decoder.codebooks, steps + 1, device=device, dtype=torch.long)
         self.pads = torch.zeros(decoder.codebooks, steps + 1, device=device, dtype=torch.bool)
         self.bits = torch.zeros(steps, batch, decoder.codebooks, 2, device=device, dtype=torch.long)
+        block = (CACHE_BLOCK, batch, decoder.codebooks, decoder.vocabulary)
+        self.noise = torch.zeros(block, device=device) if on_gpu and sampling.temperature else None
+        """On a GPU the noise of all codes for a block of steps: the hash is thirty kernels, which are made once for
+        all of them. A CPU hashes the candidates alone, which are few."""
         self.total = torch.zeros((), device=device)
         """Sum of all logits so far: finite when and only when each of them was."""
         self.graphs: list[torch.cuda.CUDAGraph] | None = None
@@ -287,12 +301,15 @@ class _State:
         """Back to the first position. bits: (B, steps, K, 2) from ``noise.bits``; pads: (K, steps + 1)."""
         self.position.zero_()
         self.total.zero_()
+        self.filled.fill_(-math.inf)
         self.sequence.fill_(self.decoder.pad)
         self.bits.copy_(bits.transpose(0, 1))
         self.pads.copy_(pads)
 
     def advance(self, step: int) -> None:
         """Decode one position: a graph where there is one, else the operations themselves."""
+        if self.noise is not None and step % CACHE_BLOCK == 0:
+            self._draw(self.noise, step)
         if self.graphs is not None:
             self.graphs[step // CACHE_BLOCK].replay()
         else:
@@ -306,10 +323,23 @@ class _State:
             text, null = logits.split(self.batch)
             logits = null + (text - null) * self.sampling.guidance_scale
         self.total += logits.sum()
-        chosen = choose(logits, self.sampling, self.bits.index_select(0, self.position)[0])
+        chosen = choose(logits, self.sampling, self._gumbel)
         self.position += 1
         chosen = chosen.masked_fill(self.pads.index_select(1, self.position)[:, 0], self.decoder.pad)
         self.sequence.index_copy_(2, self.position, chosen[..., None])
+
+    def _draw(self, drawn: Tensor, first: int) -> None:
+        """The noise of the block of steps that begins with ``first``, a few steps at a time to save memory."""
+        codes = torch.arange(self.decoder.vocabulary, device=drawn.device)
+        for at in range(0, min(CACHE_BLOCK, self.steps - first), DRAWN_STEPS):
+            words = self.bits[first + at : first + min(at + DRAWN_STEPS, CACHE_BLOCK)]
+            drawn[at : at + len(words)] = noise.gumbel(words, codes)
+
+    def _gumbel(self, codes: Tensor) -> Tensor:
+        """Noise of the candidates ``codes`` (B, K, C) at this position."""
+        if self.noise is None:
+            return noise.gumbel(self.bits.index_select(0, self.position)[0], codes)
+        return self.noise.index_select(0, self.position % CACHE_BLOCK)[0].gather(-1, codes)
 
     def capture(self) -> None:
         """Record one CUDA graph for each block of positions; without graphs decoding goes on step by step."""
@@ -346,6 +376,11 @@ class _State:
         return graphs
 
 
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores: 0 where ``mask`` is true, minus infinity elsewhere."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -math.inf)
+
+
 @cache
 def _capture_stream(device: torch.device) -> torch.cuda.Stream:
     # One for all captures: cuBLAS keeps a workspace for every stream it was ever called on.
@@ -361,8 +396,8 @@ def empty_cache() -> None:
         torch.cuda.empty_cache()
 
 
-def choose(logits: Tensor, sampling: Sampling, bits: Tensor) -> Tensor:
-    """Next codes (B, K) from logits (B, K, V) and the noise bits (B, K, 2) of this step.
+def choose(logits: Tensor, sampling: Sampling, gumbel: Callable[[Tensor], Tensor]) -> Tensor:
+    """Next codes (B, K) from logits (B, K, V) and this step's Gumbel noise of codes (B, K, C).
 
     The Gumbel-max form of sampling: the best candidate of log probability plus noise. Two models whose probabilities
     are close then mostly choose the same code from the same noise, which an inverse distribution function would not.
@@ -376,7 +411,7 @@ def choose(logits: Tensor, sampling: Sampling, bits: Tensor) -> Tensor:
         probabilities = scores.softmax(-1)
         before = probabilities.cumsum(-1) - probabilities
         scores = scores.masked_fill(before >= sampling.top_p, -math.inf)
-    best = (scores + noise.gumbel(bits, codes)).argmax(-1, keepdim=True)
+    best = (scores + gumbel(codes)).argmax(-1, keepdim=True)
     return codes.gather(-1, best)[..., 0]
 
 

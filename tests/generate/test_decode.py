@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from transformers import (
 
 from engine.generate import codec, noise
 from engine.generate.codec import to_audio
-from engine.generate.decode import Decoder, NotFinite, Sampling, Stopped, choose
+from engine.generate.decode import CACHE_BLOCK, Decoder, NotFinite, Sampling, Stopped, choose
 from tests.generate.models import adapted, codes_of_generate, decoder_of, sharpened, texts
 from tests.models import build_tiny
 
@@ -76,6 +77,15 @@ def test_decoding_over_whole_blocks_with_a_mask_gives_the_same_codes(mono, monke
     assert state is not None
     monkeypatch.setattr(state, "advance", lambda step: state.step(state.positions, masked=True))
     assert torch.equal(decoder.decode(states, mask, 40, GREEDY, [0] * 4), exact)
+
+
+def test_noise_drawn_for_whole_blocks_of_steps_gives_the_same_clip(mono):
+    # As on a GPU, where the hash would be thirty kernels a step.
+    _, mask, states = texts(mono, 2)
+    decoder, keys = decoder_of(mono), [noise.key(0, "a"), noise.key(0, "b")]
+    one_by_one = decoder.decode(states, mask, CACHE_BLOCK + 20, Sampling(), keys)
+    decoder._state.noise = torch.zeros(CACHE_BLOCK, 2, decoder.codebooks, decoder.vocabulary)
+    assert torch.equal(decoder.decode(states, mask, CACHE_BLOCK + 20, Sampling(), keys), one_by_one)
 
 
 def test_a_capture_that_fails_is_said_once_and_costs_only_time(mono, monkeypatch, caplog):
@@ -186,10 +196,10 @@ def test_decoding_stops_between_steps_and_reports_each_one(mono):
 
 def test_top_p_keeps_the_smallest_set_that_holds_the_share():
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(2000, 1, 4)
-    words = noise.bits([7], 2000, 1)[0]
-    drawn = choose(logits, Sampling(top_k=0, top_p=0.6), words)
+    gumbel = partial(noise.gumbel, noise.bits([7], 2000, 1)[0])
+    drawn = choose(logits, Sampling(top_k=0, top_p=0.6), gumbel)
     assert set(drawn.unique().tolist()) == {0, 1}
-    assert set(choose(logits, Sampling(top_k=1), words).unique().tolist()) == {0}
+    assert set(choose(logits, Sampling(top_k=1), gumbel).unique().tolist()) == {0}
 
 
 @pytest.mark.parametrize(("top_k", "top_p"), [(0, 0.0), (25, 0.0), (0, 0.8), (25, 0.9)])
@@ -202,7 +212,7 @@ def test_sampling_draws_from_what_transformers_would_draw_from(top_k, top_p):
         kept = TopPLogitsWarper(top_p)(None, kept)
     draws = 40000
     sampling = Sampling(temperature=0.8, top_k=top_k, top_p=top_p)
-    drawn = choose(logits.expand(draws, 1, 40), sampling, noise.bits([3], draws, 1)[0])[:, 0]
+    drawn = choose(logits.expand(draws, 1, 40), sampling, partial(noise.gumbel, noise.bits([3], draws, 1)[0]))[:, 0]
     counts = torch.bincount(drawn, minlength=40).double()
     expected = kept[0].softmax(-1).double() * draws
     possible = expected > 0
