@@ -1,4 +1,4 @@
-"""python -m engine train|evaluate|check|merge|demo-data: what the panel and the command line start.
+"""python -m engine train|evaluate|check|merge|studio|demo-data: what the panel and the command line start.
 
 Exit status: 0 done (or stopped when asked to), 1 it failed and said why, 2 wrong use, 130 interrupted.
 """
@@ -91,6 +91,13 @@ def merge(args: argparse.Namespace) -> int:
     return 0
 
 
+def studio(args: argparse.Namespace) -> int:
+    from engine.generate.serve import serve
+
+    serve(args.runs, args.device, args.idle)
+    return 0
+
+
 def demo_data(args: argparse.Namespace) -> int:
     from engine.demo.render import render
 
@@ -151,6 +158,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("which", choices=("best", "final"))
     one.add_argument("out", type=Path)
     one.set_defaults(call=merge)
+
+    one = commands.add_parser("studio", help="make clips of single prompts, asked for in JSON lines on stdin")
+    one.add_argument("--runs", type=Path, help="leave when an engine starts in this folder of runs")
+    one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
+    one.add_argument("--idle", type=float, default=300.0, help="seconds without a request after which it ends")
+    one.set_defaults(call=studio)
 
     one = commands.add_parser("demo-data", help="render the demo's clips, captions, prompts and settings")
     one.add_argument("folder", type=Path)

@@ -95,6 +95,21 @@ def _rounds(command: Command) -> None:
     one.add_argument("--models", metavar="M,M", help="base,best,final; also step-000200 or RUN:best of another run")
     one.add_argument("--repeats", type=int, metavar="K", help="clips a prompt and model, each with its own seed")
 
+    one = _with_json(command("try", "tries.make", "clips of one prompt, now"))
+    _with_run(one)
+    one.add_argument("prompt", metavar="PROMPT", help="what you want to hear, in English")
+    models = "base,best; also final, step-000200, RUN:best of another run, or an adapter's folder"
+    one.add_argument("--models", default="base,best", metavar="M,M", help=models)
+    one.add_argument("--strength", type=float, default=1.0, metavar="X", help="of the adapter: 0 is base, at most 1.5")
+    one.add_argument("--seconds", type=float, metavar="S", help="1 to 30 (this and the next four: as the run's)")
+    one.add_argument("--seed", type=int, metavar="N", help="the same number is the same noise for every model")
+    one.add_argument("--guidance", type=float, metavar="G", help="weight of the text")
+    one.add_argument("--temperature", type=float, metavar="T", help="1 is the usual")
+    one.add_argument("--top-k", type=int, metavar="K", help="codes that are chosen from; 0 is all")
+    one.add_argument("--variations", type=int, default=1, metavar="N", help="1 to 4, each with the next seed")
+    one.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu leaves the GPU to a run")
+    one.add_argument("-o", "--output", type=Path, metavar="DIR", help="another folder than the run's tries/")
+
     _with_run(command("stop", "rounds.stop", "finish the step, save, stop"))
 
     one = command("merge", "rounds.merge", "write a plain MusicGen folder with the adapter merged in")

@@ -75,6 +75,11 @@ class RunDir:
         return self.review_dir / "gate.json"
 
     @property
+    def tries(self) -> Path:
+        """Clips of single prompts that were tried, with their list."""
+        return self.path / "tries"
+
+    @property
     def notes(self) -> Path:
         return self.path / "notes.md"
 

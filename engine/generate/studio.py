@@ -62,9 +62,10 @@ class Studio:
         self.codec: Any = load.load_audio_encoder(base, device=device)
         self.rate: int = self.codec.config.sampling_rate
         self.samples = round(self.settings.duration * self.rate)
-        self.frames = math.ceil(self.samples / self.codec.config.hop_length)
         decoder = json.loads((base / "config.json").read_text())["decoder"]
-        self.steps = self.frames + delays(decoder["num_codebooks"], decoder.get("audio_channels", 1))[-1]
+        self.steps = (
+            frames_of(self.codec, self.samples) + delays(decoder["num_codebooks"], decoder.get("audio_channels", 1))[-1]
+        )
         """Steps that a batch takes: the last codebook ends some frames behind the first."""
         self.sampling = Sampling(
             self.settings.guidance_scale, self.settings.temperature, self.settings.top_k, self.settings.top_p
@@ -109,7 +110,7 @@ class Studio:
             decoder.release()
 
     def _halve(self, error: RuntimeError) -> None:
-        if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
+        if not memory_is_gone(error):
             raise error
         if self.batch == 1:
             raise UserError(
@@ -122,9 +123,6 @@ class Studio:
         self, decoder: Decoder, here: list[Task], on_step: Callable[[int], None], should_stop: Callable[[], bool]
     ) -> tuple[np.ndarray, np.ndarray]:
         rows = [*here, *[here[-1]] * (self.batch - len(here))]
-        length = self._padded(here[0])
-        states = torch.stack([F.pad(self.states[r.prompt.text], (0, 0, 0, length - self._tokens(r))) for r in rows])
-        mask = torch.tensor([[1] * self._tokens(r) + [0] * (length - self._tokens(r)) for r in rows])
         keys = [noise.key(self.settings.seed, row.prompt.text, row.repeat) for row in rows]
         reached = 0
 
@@ -133,18 +131,55 @@ class Studio:
             on_step((done - reached) * len(here))
             reached = done
 
-        with _threads(1 if decoder.hidden <= SMALL_HIDDEN else torch.get_num_threads()):
-            codes = decoder.decode(
-                states, mask, self.frames, self.sampling, keys, on_step=stepped, should_stop=should_stop
-            )
-            audio = to_audio(self.codec, codes, decoder.channels)[: len(here), :, : self.samples]
-        return codes[: len(here)].cpu().numpy(), audio.cpu().numpy()
-
-    def _tokens(self, task: Task) -> int:
-        return len(self.states[task.prompt.text])
+        codes, audio = sound(
+            decoder, self.codec, [self.states[row.prompt.text] for row in rows], keys, self.samples, self.sampling,
+            on_step=stepped, should_stop=should_stop,
+        )  # fmt: skip
+        return codes[: len(here)], audio[: len(here)]
 
     def _padded(self, task: Task) -> int:
-        return math.ceil(self._tokens(task) / TEXT_BLOCK) * TEXT_BLOCK
+        return padded(len(self.states[task.prompt.text]))
+
+
+def padded(tokens: int) -> int:
+    """Length that a text of so many tokens is padded to."""
+    return math.ceil(tokens / TEXT_BLOCK) * TEXT_BLOCK
+
+
+def frames_of(codec: Any, samples: int) -> int:
+    """Frames of codes that hold so many samples of audio."""
+    return math.ceil(samples / codec.config.hop_length)
+
+
+def memory_is_gone(error: RuntimeError) -> bool:
+    """Whether torch, the driver or one of its libraries says that memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)
+
+
+def sound(
+    decoder: Decoder,
+    codec: Any,
+    texts: Sequence[torch.Tensor],
+    keys: list[int],
+    samples: int,
+    sampling: Sampling,
+    *,
+    on_step: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (B, K, frames) and audio (B, channels, samples) of one batch.
+
+    ``texts`` are T5's states (L, d_text) of each row, ``keys`` their noise keys (``noise.key``).
+    """
+    length = padded(max(map(len, texts)))
+    states = torch.stack([F.pad(text, (0, 0, 0, length - len(text))) for text in texts])
+    mask = torch.tensor([[1] * len(text) + [0] * (length - len(text)) for text in texts])
+    with _threads(1 if decoder.hidden <= SMALL_HIDDEN else torch.get_num_threads()):
+        codes = decoder.decode(
+            states, mask, frames_of(codec, samples), sampling, keys, on_step=on_step, should_stop=should_stop
+        )
+        audio = to_audio(codec, codes, decoder.channels)[:, :, :samples]
+    return codes.cpu().numpy(), audio.cpu().numpy()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ __all__ = [
     "quiet",
     "refuse_incomplete",
     "resolve_base",
+    "text_window",
 ]
 
 
@@ -151,6 +152,11 @@ def load_tokenizer(path: Path | str) -> Any:
         return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
 
 
+def text_window(tokenizer: Any) -> int:
+    """Tokens of a text that are read; what comes after is cut off."""
+    return min(tokenizer.model_max_length, 512)
+
+
 @torch.no_grad()
 def encode_text(
     model: Any, tokenizer: Any, texts: Sequence[str], device: torch.device | str
@@ -160,7 +166,7 @@ def encode_text(
     ``model`` is a whole MusicGen or its text encoder.
     """
     encoder = getattr(model, "text_encoder", model)
-    window = min(tokenizer.model_max_length, 512)
+    window = text_window(tokenizer)
     tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=window, return_tensors="pt").to(device)
     # T5 overflows in fp16: autocast of the caller must not reach it.
     with torch.autocast(torch.device(device).type, enabled=False):

@@ -132,8 +132,8 @@ def merge_adapter(model: Any, folder: Path) -> Any:
     return model
 
 
-def merge_into(decoder: nn.Module, folder: Path) -> None:
-    """Add the adapter in ``folder`` to the weights of a MusicgenForCausalLM, in place.
+def merge_into(decoder: nn.Module, folder: Path, strength: float = 1.0) -> None:
+    """Add ``strength`` times the adapter in ``folder`` to the weights of a MusicgenForCausalLM, in place.
 
     The sum is formed in fp32 and rounded once to the weights' own type. Raises UserError for a folder that is no
     adapter or does not fit the model.
@@ -160,7 +160,7 @@ def merge_into(decoder: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for target, pair in pairs.items():
             weight = modules[target].weight
-            weight.copy_(weight.float() + (pair["B"] @ pair["A"]).to(weight.device) * scale)
+            weight.copy_(weight.float() + (pair["B"] @ pair["A"]).to(weight.device) * (scale * strength))
 
 
 def _targets(settings: dict[str, Any], modules: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.contract import liveness
+from engine.contract import liveness, studios
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 
@@ -117,6 +117,7 @@ def detached(command: Sequence[str], log: BinaryIO) -> int:
 def _engine(run: RunDir, arguments: list[str]) -> int:
     if liveness.is_held(run):
         raise UserError(f"{run.name} is being worked on by an engine; wait for it, or `mgl-tui stop {run.name}`.")
+    studios.send_away(run.path.parent)
     try:
         with open(run.engine_log, "ab") as log:
             return detached([sys.executable, "-m", "engine", *arguments], log)

@@ -25,6 +25,11 @@ def gpu_busy() -> str:
     return nvml.busy(_handle(nvml))
 
 
+def has_gpu() -> bool:
+    """Whether an engine started now would use a GPU."""
+    return _handle(Nvml()) is not None
+
+
 def _handle(nvml: Nvml) -> Any:
     """The card that an engine started now would use, None without one."""
     handles, visible = nvml.handles(), os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.contract import liveness
+from engine.contract import liveness, studios
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, list_runs, write_atomically
 from tui.runs import launch, machine
@@ -86,14 +86,18 @@ def runs(runs_dir: Path) -> bool:
 
 def waits_for(runs_dir: Path) -> str:
     """Why the first run of the queue does not start now; empty when nothing is in its way."""
-    for run in list_runs(runs_dir):
-        if liveness.is_held(run):
-            return f"{run.name} is running"
+    running = _running(runs_dir)
+    if running:
+        return f"{running} is running"
     waiting = entries(runs_dir)
     if waiting and _on_cpu(waiting[0]):
         return ""
     busy = machine.gpu_busy()
     return f"the GPU is not free: {busy}" if busy else ""
+
+
+def _running(runs_dir: Path) -> str:
+    return next((run.name for run in list_runs(runs_dir) if liveness.is_held(run)), "")
 
 
 def _on_cpu(run: RunDir) -> bool:
@@ -109,6 +113,8 @@ def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
         if not liveness.take_lock(file.fileno()):
             return
         while waiting := entries(runs_dir):
+            if not launch.alive() and not _running(runs_dir):
+                studios.send_away(runs_dir)  # the memory they hold must not count as somebody else's
             if launch.alive() or waits_for(runs_dir):
                 time.sleep(look_every)
                 continue
