@@ -3,7 +3,8 @@
 It listens on 127.0.0.1 or on a Unix socket of mode 0600, and trusts nobody: other users of a shared server reach
 the port, and any web page that the listener's browser shows can send requests to it. So the address holds a
 secret token; Host must be the loopback (against DNS rebinding); foreign or missing Origin is refused where
-something is changed; requests are small, quick and few.
+something is changed; requests are small, quick and few; who has not shown the token yet makes room for who comes
+next, so that nobody can shut the listener out by holding connections open.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ HEADERS = {
 }
 PING_SECONDS = 0.4
 REQUEST_SECONDS = 5.0  # for a whole request, however slowly its bytes come
-IDLE_SECONDS = 60.0  # a kept-open connection without a request
+IDLE_SECONDS = 60.0  # a kept-open connection without a request, once it has shown the token
 LARGEST_BODY = 8192
-MOST_CONNECTIONS = 24
+MOST_CONNECTIONS = 24  # of those that have shown the token
+MOST_STRANGERS = 16  # of those that have not: the oldest is closed when another comes
 PORTS_TRIED = 10
 
 
@@ -149,12 +151,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self._admitted = False
         self._request = _Request(self.connection)
         self._buffered = io.BufferedReader(self._request)
         self.rfile = self._buffered
 
     def handle_one_request(self) -> None:
-        self._request.deadline = time.monotonic() + IDLE_SECONDS
+        self._request.deadline = time.monotonic() + (IDLE_SECONDS if self._admitted else REQUEST_SECONDS)
         try:
             self._buffered.peek(1)
         except (TimeoutError, OSError):
@@ -210,7 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403)
         elif not hmac.compare_digest(token.encode(), self.server.page.token.encode()):
             self._answer(404)
+        elif not self._admitted and not self.server.admit(self.request):
+            self._answer(503)
         else:
+            self._admitted = True
             return rest[0]
         return None
 
@@ -278,25 +284,50 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, address: Any, page: PageServer) -> None:
         self.page = page
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._strangers: dict[socket.socket, None] = {}
+        """Open connections that have not shown the token, the oldest first."""
+        self._admitted: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
         if request.family == socket.AF_INET:
             request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            if len(self._strangers) >= MOST_STRANGERS:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                _hang_up(oldest)
+            self._strangers[request] = None
         super().process_request(request, client_address)
+
+    def admit(self, request: socket.socket) -> bool:
+        """A connection has shown the token; whether there is room for it. It may have been closed meanwhile."""
+        with self._lock:
+            if request not in self._strangers or len(self._admitted) >= MOST_CONNECTIONS:
+                return False
+            del self._strangers[request]
+            self._admitted.add(request)
+            return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            with self._lock:
+                self._strangers.pop(request, None)
+                self._admitted.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a connection that broke: the next one is as good
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection that a thread of its own reads from: the thread closes it."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it has ended already
 
 
 class _UnixServer(_Server):
