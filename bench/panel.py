@@ -42,14 +42,14 @@ FOUND: list[dict[str, object]] = []
 
 
 class Panel:
-    """A panel on a pseudo-terminal."""
+    """A panel on a pseudo-terminal, opened by ``words`` of the command line."""
 
-    def __init__(self, runs_dir: Path, *, columns: int = 120, rows: int = 35) -> None:
+    def __init__(self, runs_dir: Path, *words: str, columns: int = 120, rows: int = 35) -> None:
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tui.cli", "--runs", str(runs_dir)],
+            [sys.executable, "-m", "tui.cli", "--runs", str(runs_dir), *words],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=ROOT,
             env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
         )  # fmt: skip

@@ -11,7 +11,7 @@ import filecmp
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,7 +164,7 @@ def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
     return _evaluation(folder, lines, tuple(items.values()), left_out)
 
 
-def _evaluation(folder: Path, lines: Sequence[Line], items: tuple[Item, ...], left_out: Sequence[str]) -> Evaluation:
+def _evaluation(folder: Path, lines: Sequence[Line], items: tuple[Item, ...], left_out: tuple[str, ...]) -> Evaluation:
     named = _in_order(model for item in items for model in item.clips)
     models = tuple(m for m in named if any(item.clips[m].path for item in items if m in item.clips))
     missing = [
@@ -180,7 +180,7 @@ def _evaluation(folder: Path, lines: Sequence[Line], items: tuple[Item, ...], le
         missing_models=tuple(m for m in named if m not in models),
         same_weights=_same_weights(lines, items),
         same_seed=all(line.seed is not None for line in lines),
-        left_out=tuple(left_out),
+        left_out=left_out,
         missing_files=tuple(missing),
     )
 
@@ -192,13 +192,19 @@ def home_of(folder: Path) -> tuple[Path, str]:
     return folder, ""
 
 
-def _read_lines(path: Path) -> tuple[list[Line], list[str]]:
+def _read_lines(path: Path) -> tuple[tuple[Line, ...], tuple[str, ...]]:
     try:
-        content = path.read_bytes()
+        status = path.stat()
+        return _lines_of(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); make it readable for you.") from None
-    lines, complaints = typed.parse_lines(content, Line, path.name)
-    return [line for _, line in lines], [str(complaint) for complaint in complaints]
+
+
+@lru_cache(maxsize=8)
+def _lines_of(path: Path, changed: int, size: int) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """The lines, kept while the file is the same: the list of runs asks for them whenever a score is given."""
+    lines, complaints = typed.parse_lines(path.read_bytes(), Line, path.name)
+    return tuple(line for _, line in lines), tuple(map(str, complaints))
 
 
 def _item(folder: Path, line: Line, number: int, taken: Mapping[str, Item]) -> Item:
