@@ -179,17 +179,25 @@ def power(trials: int, preference: float = 0.8, alpha: float = ALPHA) -> float:
     least = _least_wins(trials, alpha)
     if least is None:
         return 0.0
-    return sum(
-        _chance(trials, k, share)
-        for share in (preference, 1 - preference)
-        for k in _likely(trials, share)
-        if k >= least
-    )
+    return _at_least(trials, least, preference) + _at_least(trials, least, 1 - preference)
+
+
+def _at_least(trials: int, wins: int, preference: float) -> float:
+    """Chance of so many wins or more."""
+    likely = _likely(trials, preference)
+    first = max(wins, likely.start)
+    if first >= likely.stop:
+        return 0.0
+    term = total = _chance(trials, first, preference)
+    for k in range(first, likely.stop - 1):
+        term *= (trials - k) / (k + 1) * preference / (1 - preference)
+        total += term
+    return total
 
 
 def _likely(trials: int, preference: float) -> range:
-    """The counts of wins that are worth adding up: twelve standard deviations about the mean, the rest is 1e-30."""
-    mean, spread = trials * preference, 12 * sqrt(trials * preference * (1 - preference)) + 1
+    """The counts of wins that are worth adding up: eight standard deviations about the mean, the rest is 1e-15."""
+    mean, spread = trials * preference, 8 * sqrt(trials * preference * (1 - preference))
     return range(max(0, floor(mean - spread)), min(trials, ceil(mean + spread)) + 1)
 
 
