@@ -30,7 +30,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.panel import FOUND, Panel, report  # noqa: E402
-from engine.contract.config import Review  # noqa: E402
 from engine.contract.rundir import RunDir  # noqa: E402
 from tests.review import clips  # noqa: E402
 from tui.audio.page_server import PageServer  # noqa: E402
