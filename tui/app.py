@@ -26,7 +26,7 @@ from textual.worker import Worker, WorkerState
 
 from engine.contract.rundir import RunDir
 from tui import keys, terminal, themes
-from tui.places.place import Place, RunChanged, RunsChanged
+from tui.places.place import Panel, Place, RunChanged, RunsChanged
 from tui.places.runs.screen import RunsScreen
 from tui.runs.follow import Followed, Source
 from tui.runs.store import RunSummary, Store
@@ -47,6 +47,12 @@ LONGEST_NOTICE = 600
 def _later(place: str, screen: str) -> Callable[[], Screen[Any]]:
     """A screen that is imported when its place is first gone to: the first paint waits for none of the others."""
     return lambda: getattr(import_module(f"tui.places.{place}.screen"), screen)()
+
+
+def _outcome(path: Path) -> str:
+    from tui.review.results import outcome
+
+    return outcome(path)
 
 
 class PanelApp(App[None]):
@@ -86,7 +92,7 @@ class PanelApp(App[None]):
         self.settings = settings
         self.listener = listener
         """Who listens; None lets the Listen screen choose."""
-        self.store = Store(self.runs_dir)
+        self.store = Store(self.runs_dir, _outcome)
         self.summaries: list[RunSummary] = []
         self.marked: list[Path] = []
         """Runs marked for Compare, in the order of the marks."""
@@ -365,6 +371,11 @@ class PanelApp(App[None]):
 
         self.switch_mode("runs")
         self.push_screen(NewRunScreen(base, changes or {}, why))
+
+
+if TYPE_CHECKING:
+    # What places ask of the panel, it has.
+    _panel: type[Panel] = PanelApp
 
 
 def run_panel(

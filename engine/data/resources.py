@@ -19,6 +19,7 @@ from engine.contract.errors import UserError
 from engine.contract.plan import Plan
 from engine.data.findings import Finding
 from engine.model import fetch, locate
+from engine.model.base import resolve_base
 from engine.model.targets import refuse_strangers
 
 SMALL_DECODER = {
@@ -36,7 +37,7 @@ def model_folder(base: str) -> Path | None:
     if base != "demo" and not Path(base).is_dir() and locate.is_hub_name(base):
         found = locate.cached(base)
         return locate.checked_folder(found) if found else None
-    return locate.resolve_base(base)
+    return resolve_base(base)
 
 
 def model_finding(base: str) -> Finding:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from engine.contract.errors import UserError
-from engine.model.locate import resolve_base
+from engine.model.base import resolve_base
 
 __all__ = [
     "complete",

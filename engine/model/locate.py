@@ -1,4 +1,4 @@
-"""Where the base model is: embedded, in a folder, in the hub's cache, or to be fetched. Imports no torch."""
+"""Where the base model is: in a folder or in the hub's cache. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,30 +17,6 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _PARTS = {"text_encoder": "t5", "audio_encoder": "encodec", "decoder": "musicgen_decoder"}
 """The kind of each part, as config.json has to tell it."""
-
-
-def resolve_base(base: str, progress: Progress | None = None) -> Path:
-    """Folder of the base model: ``base`` is "demo", a folder, or a hub name, which is fetched when it is not cached.
-
-    Honours HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE. Raises UserError with the reason and the command that helps.
-    """
-    if base == "demo":
-        from engine.demo import model_path
-
-        return checked_folder(model_path())
-    if Path(base).is_dir():
-        return checked_folder(Path(base))
-    if not is_hub_name(base):
-        raise UserError(
-            f"model.base = {base!r} is no folder and no hub name; give a folder that holds config.json and the weights,"
-            ' a name such as facebook/musicgen-small, or "demo".'
-        )
-    folder = cached(base)
-    if folder is None:
-        from engine.model.fetch import fetch
-
-        folder = fetch(base, progress)
-    return checked_folder(folder)
 
 
 def is_hub_name(base: str) -> bool:

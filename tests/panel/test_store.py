@@ -14,12 +14,13 @@ from engine.contract.rundir import RunDir, create
 from tests.panel import recording
 from tests.review.clips import judge, make_run
 from tui.review.evaluation import open_evaluation
+from tui.review.results import outcome
 from tui.review.session import Session
 from tui.runs import store
 
 
 def by_name(folder: Path) -> dict[str, store.RunSummary]:
-    return {summary.name: summary for summary in store.summaries(folder)}
+    return {summary.name: summary for summary in store.summaries(folder, outcome)}
 
 
 def test_the_states_of_runs_come_from_log_and_lock(runs_dir: Path) -> None:

@@ -15,9 +15,8 @@ from typing import Any
 
 from tui.audio import clips as audio
 from tui.audio.laptop import browser_line, over_ssh, this_server
-from tui.audio.output import ClipSet, Emit, Output, OutputError, State, position_after
+from tui.audio.output import ClipSet, Emit, Options, Output, OutputError, State, position_after
 from tui.audio.page_server import PageServer
-from tui.audio.routes import Options
 
 GONE_SECONDS = 1.5  # pages answer a ping every 0.4 s
 KEYS = {"space", "left", "right", "up", "down", "enter"}

@@ -57,6 +57,18 @@ def position_after(state: State, seconds: float) -> float:
     return start + (position - start) % (end - start) if position >= end > start else position
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the settings say of sound; ``token`` is the secret part of the page's address."""
+
+    token: str
+    port: int = 8765
+    unix_socket: str = ""
+    latency: float = 0.2
+    restart_on_switch: bool = False
+    remote_keys: bool = False
+
+
 class Output(ABC):
     """What plays. All methods are called by the worker's main thread; none may take longer than a second,
     but for ``open``."""

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tui.audio import pulse
+from tui.audio.browser import Browser
 from tui.audio.laptop import over_ssh
-from tui.audio.output import Emit, Output
+from tui.audio.output import Emit, Options, Output
 from tui.audio.silent import NoOutput
 
 LOCAL_LATENCY = 0.1  # no tunnel to bridge: a switch should be heard sooner
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the settings say of sound; ``token`` is the secret part of the page's address."""
-
-    token: str
-    port: int = 8765
-    unix_socket: str = ""
-    latency: float = 0.2
-    restart_on_switch: bool = False
-    remote_keys: bool = False
 
 
 def outputs(names: list[str], options: Options, emit: Emit) -> Iterator[Output]:
@@ -42,8 +30,6 @@ def outputs(names: list[str], options: Options, emit: Emit) -> Iterator[Output]:
             case "local":
                 yield from _local(options, emit)
             case "browser":
-                from tui.audio.browser import Browser
-
                 yield Browser(emit, options)
             case "pulse" | "pacat":
                 if servers is None:

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from tui.audio.output import ClipSet, Output, OutputError, OutputLost
-from tui.audio.routes import Options, outputs
+from tui.audio.output import ClipSet, Options, Output, OutputError, OutputLost
+from tui.audio.routes import outputs
 
 TICK_SECONDS = 0.1
 BEAT_SECONDS = 0.4  # a state is sent at least this often: the player's watchdog lives on it

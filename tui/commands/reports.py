@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def runs(args: argparse.Namespace) -> int:
-    summaries = [summary.as_dict() for summary in store.summaries(find.runs_dir(args))]
+    from tui.review.results import outcome
+
+    summaries = [summary.as_dict() for summary in store.summaries(find.runs_dir(args), outcome)]
     if args.json:
         say.document(summaries)
         return 0
@@ -37,10 +39,12 @@ def runs(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
+    from tui.review.results import outcome
+
     if args.run:
         chosen = [store.summary(find.run(args, args.run)).as_dict()]
     else:
-        every = [summary.as_dict() for summary in store.summaries(find.runs_dir(args))]
+        every = [summary.as_dict() for summary in store.summaries(find.runs_dir(args), outcome)]
         chosen = [summary for summary in every if summary["state"] == "running"]
     if args.json:
         say.document(chosen)

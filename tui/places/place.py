@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -10,13 +12,59 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 
+from tui.runs.follow import Source
+from tui.runs.store import RunSummary, Store
 from tui.widgets.bars import HeaderBar, KeyBar
 from tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
-    from tui.app import PanelApp
+    from engine.contract.config import Settings
+    from tui.audio.player import Player
 
+T = TypeVar("T")
 MIN_WIDTH, MIN_HEIGHT = 80, 24
+
+
+class Panel(Protocol):
+    """What a place may ask of the panel it is in."""
+
+    settings: Settings
+    runs_dir: Path
+    listener: str | None
+    """Who listens; None lets Listen choose."""
+    store: Store
+    summaries: list[RunSummary]
+    marked: list[Path]
+    """Runs marked for Compare, in the order of the marks."""
+    shown_path: Path | None
+    """The run or folder of clips that Monitor, Listen and Next show."""
+    shown: Source | None
+    """The same run, followed; None for a folder of clips."""
+
+    @property
+    def player(self) -> Player:
+        """The one player of the panel; its worker starts with the first place that asks for it."""
+
+    def summary(self, path: Path | None) -> RunSummary | None:
+        """Summary of a run by its path."""
+
+    def show_run(self, path: Path) -> None:
+        """Make this run (or folder of clips) the one that Monitor, Listen and Next show."""
+
+    def read_runs(self) -> None:
+        """Look at all run folders; RunsChanged comes when that is done."""
+
+    def open_new_run(self, base: Path | None, changes: dict[str, Any] | None = None, why: str = "") -> None:
+        """Open New run from a run's settings (None: the panel's own) with changes by dotted name."""
+
+    def action_go(self, mode: str) -> None:
+        """Go to a place."""
+
+    def notify(self, message: str, *, timeout: float | None = None, **how: Any) -> None:
+        """Say something in a corner."""
+
+    def push_screen(self, screen: Screen[T], callback: Callable[[T | None], None] | None = None) -> object:
+        """Show a dialog, or a place above this one; ``callback`` gets what it returns."""
 
 
 class RunChanged(Message):
@@ -35,8 +83,8 @@ class Place(Screen[None]):
     AUTO_FOCUS: ClassVar[str | None] = ""
 
     @property
-    def panel(self) -> PanelApp:
-        return cast("PanelApp", self.app)
+    def panel(self) -> Panel:
+        return cast("Panel", self.app)
 
     def body(self) -> ComposeResult:
         raise NotImplementedError

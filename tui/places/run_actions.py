@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from engine.contract import liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.places.dialogs import Choice, Menu
+from tui.places.place import Panel
 from tui.runs import launch, store
 from tui.runs.follow import Source
-
-if TYPE_CHECKING:
-    from tui.app import PanelApp
 
 _STOP = {
     "s": (launch.stop, "saves and stops"),
@@ -22,7 +19,7 @@ _STOP = {
 }
 
 
-def stop(panel: PanelApp, run: RunDir | None) -> None:
+def stop(panel: Panel, run: RunDir | None) -> None:
     """The stop menu of a run that an engine works on."""
     if run is None or not liveness.is_held(run):
         panel.notify(f"{run.name} is not running; there is nothing to stop." if run else "There is no run to stop.")
@@ -41,7 +38,7 @@ def stop(panel: PanelApp, run: RunDir | None) -> None:
     panel.push_screen(Menu(f"Stop {run.name}", choices), take)
 
 
-def resume(panel: PanelApp, run: RunDir | None) -> None:
+def resume(panel: Panel, run: RunDir | None) -> None:
     """Start an engine on a waiting, stopped, failed or lost run."""
     if run is None:
         panel.notify("There is no run to resume.")
@@ -56,7 +53,7 @@ def resume(panel: PanelApp, run: RunDir | None) -> None:
         panel.read_runs()
 
 
-def _state(panel: PanelApp, run: RunDir) -> str:
+def _state(panel: Panel, run: RunDir) -> str:
     """State of a run that no engine holds, as it was read last."""
     if panel.shown is not None and panel.shown.run == run:
         return panel.shown.state.state
@@ -64,7 +61,7 @@ def _state(panel: PanelApp, run: RunDir) -> str:
     return summary.state if summary is not None else "lost"
 
 
-def evaluate(panel: PanelApp, run: RunDir | None) -> None:
+def evaluate(panel: Panel, run: RunDir | None) -> None:
     """Make the clips of a run whose engine has ended."""
     if run is None:
         panel.notify("There is no run to make clips of.")
@@ -78,7 +75,7 @@ def evaluate(panel: PanelApp, run: RunDir | None) -> None:
         _do(panel, lambda: launch.evaluate(run), f"The clips of {run.name} are being made.")
 
 
-def ask(panel: PanelApp, source: Source | None, how: Callable[[RunDir], bool], what: str) -> None:
+def ask(panel: Panel, source: Source | None, how: Callable[[RunDir], bool], what: str) -> None:
     """Ask the engine for something now."""
     if source is None:
         panel.notify("There is no run to ask.")
@@ -87,7 +84,7 @@ def ask(panel: PanelApp, source: Source | None, how: Callable[[RunDir], bool], w
     _do(panel, lambda: how(run), f"Asked {run.name} for {what}.", f"{run.name} is not running.")
 
 
-def _do(panel: PanelApp, act: Callable[[], object], said: str, otherwise: str = "") -> None:
+def _do(panel: Panel, act: Callable[[], object], said: str, otherwise: str = "") -> None:
     try:
         done = act()
     except UserError as error:

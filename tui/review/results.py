@@ -145,6 +145,26 @@ def load_results(path: Path, set_name: str | None = None) -> Results:
     return results_of(open_evaluation(path, set_name))
 
 
+def outcome(path: Path) -> str:
+    """What listeners made of a run's clips, in a few characters: the model they preferred and its mean score.
+
+    Before all is judged only how much is, to stay blind; empty before the first word.
+    """
+    try:
+        results = load_results(path)
+    except (UserError, OSError, ValueError, TypeError, KeyError):
+        # Files that somebody wrote by hand may be anything; Listen says what is wrong with them.
+        return ""
+    judged = sum(1 for j in results.judgements if j.value is not None)
+    if not judged:
+        return ""
+    if not results.complete:
+        return f"{judged}/{len(results.judgements)}"
+    # Another listener's session that is still open does not show through, not even in a mean.
+    model, mean = max(results.finished().means().items(), key=lambda item: item[1])
+    return f"{model} {mean:.1f}"
+
+
 def results_of(evaluation: Evaluation) -> Results:
     """Results of an evaluation that is open already."""
     folder = evaluation.home / (f"review_{evaluation.name}" if evaluation.name else "review")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,11 +183,17 @@ def _needed(lines: list[bytes]) -> list[bytes]:
     return kept
 
 
+def _nobody_listened(path: Path) -> str:
+    return ""
+
+
 class Store:
     """All runs of a folder, and folders of clips that were opened by their path."""
 
-    def __init__(self, runs_dir: Path) -> None:
+    def __init__(self, runs_dir: Path, listening: Callable[[Path], str] = _nobody_listened) -> None:
+        """``listening`` says in a few characters what listeners made of a run's clips."""
         self.runs_dir = Path(runs_dir)
+        self.listening = listening
         self.opened: list[Path] = []
         self.archived = False
         """Look at the archive instead."""
@@ -242,7 +249,7 @@ class Store:
         state = [(review.name, _modified(review)) for review in reviews]
         known = self._listen.get(summary.path)
         if known is None or known[0] != state:
-            known = self._listen[summary.path] = state, listening(summary.path)
+            known = self._listen[summary.path] = state, self.listening(summary.path)
         return known[1]
 
     def _disk_of(self, summary: RunSummary) -> int:
@@ -252,25 +259,6 @@ class Store:
         if known is None or (known[1] != mark and now - known[0] > DISK_EVERY):
             known = self._disk[summary.path] = now, mark, disk_usage(summary.path)
         return known[2]
-
-
-def listening(path: Path) -> str:
-    """The model that listeners preferred and its mean score; before all is judged only how much is, to stay blind."""
-    from tui.review.results import load_results
-
-    try:
-        results = load_results(path)
-    except (UserError, OSError, ValueError, TypeError, KeyError):
-        # Files that somebody wrote by hand may be anything; Listen says what is wrong with them.
-        return ""
-    judged = sum(1 for j in results.judgements if j.value is not None)
-    if not judged:
-        return ""
-    if not results.complete:
-        return f"{judged}/{len(results.judgements)}"
-    # Another listener's session that is still open does not show through, not even in a mean.
-    model, mean = max(results.finished().means().items(), key=lambda item: item[1])
-    return f"{model} {mean:.1f}"
 
 
 def changes(old: config.Settings, new: config.Settings) -> list[config.Change]:
@@ -295,9 +283,9 @@ def archive(run: Path, runs_dir: Path) -> Path:
     return target
 
 
-def summaries(runs_dir: Path) -> list[RunSummary]:
+def summaries(runs_dir: Path, listening: Callable[[Path], str] = _nobody_listened) -> list[RunSummary]:
     """All runs of a folder and the folders of clips in it, newest first; [] when there is no such folder."""
-    return Store(runs_dir).summaries()
+    return Store(runs_dir, listening).summaries()
 
 
 def summary(run: RunDir) -> RunSummary:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from textual import events
 from textual.content import Content
 
 from tui import keys
+from tui.runs.follow import Source
+from tui.runs.store import RunSummary
 from tui.text import STATES, cut, gib, rough
 from tui.widgets.lines import Lines
 
-if TYPE_CHECKING:
-    from tui.app import PanelApp
-
 _GO = [action for action in keys.of("everywhere") if action.action.startswith("go(")]
 NARROW = 100
+
+
+class Told(Protocol):
+    """What the header asks the panel."""
+
+    audio_route: str
+
+    def header_source(self) -> Source | None: ...
+
+    def last_run(self) -> RunSummary | None: ...
+
+    def machine_line(self, narrow: bool) -> str: ...
 
 
 class HeaderBar(Lines):
@@ -33,7 +44,7 @@ class HeaderBar(Lines):
 
     def write(self) -> None:
         """Draw what is true now; costs nothing on the wire when nothing changed."""
-        app = cast("PanelApp", self.app)
+        app = cast("Told", self.app)
         narrow = self.size.width < NARROW
         parts: list[tuple[str, str] | str | Content] = [self._places(narrow), (" │ ", "$line")]
         parts += [run_line(app, narrow), (" │ ", "$line"), (app.machine_line(narrow), "$foreground")]
@@ -63,7 +74,7 @@ class HeaderBar(Lines):
                 return
 
 
-def run_line(app: PanelApp, narrow: bool) -> Content:
+def run_line(app: Told, narrow: bool) -> Content:
     """State of the run that trains, or of the last one."""
     source = app.header_source()
     if source is None:

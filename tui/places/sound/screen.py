@@ -13,11 +13,11 @@ from textual.message import Message
 from tui import keys
 from tui.audio.player import Player, PlayerMessage, PlayerStatus
 from tui.places.dialogs import Dialog
+from tui.places.place import Panel
 from tui.widgets.lines import Lines, frame
 
 if TYPE_CHECKING:
     from engine.contract.config import Settings
-    from tui.app import PanelApp
 
 
 class PlayerNews(Message):
@@ -58,7 +58,7 @@ class SoundScreen(Dialog[None]):
 
     @property
     def _player(self) -> Player:
-        return cast("PanelApp", self.app).player
+        return cast("Panel", self.app).player
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="sound", classes="card") as card:
