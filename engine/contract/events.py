@@ -15,7 +15,8 @@ from typing import Any
 
 EVENTS: dict[str, str] = {
     "start": "versions device host total_steps steps_per_epoch train_clips valid_clips trainable_parameters base_path "
-    "codebook_size warmup_steps effective_batch micro_batch precision processes resumed_from valid_clip_ids",
+    "codebook_size warmup_steps effective_batch micro_batch precision processes resumed_from switched_off "
+    "valid_clip_ids",
     "state": "state error signal",
     "progress": "phase done total unit",
     "train": "step epoch loss lr grad_norm scale skipped clips_per_second data_wait clips_seen",

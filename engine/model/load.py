@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.contract.errors import UserError
 from engine.model.base import resolve_base
+from engine.prove import abilities
 
 __all__ = [
     "complete",
@@ -104,9 +105,11 @@ def load_decoder(path: Path | str, *, device: torch.device | str, dtype: torch.d
 
 
 def load_audio_encoder(path: Path | str, *, device: torch.device | str) -> Any:
-    """EnCodec alone, eval, fp32."""
+    """EnCodec alone, eval, fp32; on the CPU where this GPU is known to compute it wrongly."""
     from transformers import EncodecModel
 
+    if not abilities.of(torch.device(device)).can("encodec"):
+        device = "cpu"
     return _part("audio_encoder", EncodecModel, path, device, torch.float32)
 
 
