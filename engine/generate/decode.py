@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from engine.generate import noise
 from engine.model.delay import delays
+from engine.prove import abilities
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ class Decoder:
     Adapters that are active on it (a PeftModel) are merged in fp32 and then cast to ``dtype``, by default that of the
     weights; the model itself is not touched, and must not be changed while the decoder is in use. ``projection`` maps
     text states (..., d_text) to (..., d_decoder). Weights go to ``device``, by default the one they are on, matrix by
-    matrix and in ``dtype`` already. Without ``graphs`` a GPU runs the same steps one by one.
+    matrix and in ``dtype`` already. Without ``graphs`` a GPU runs the same steps one by one; by default what is known
+    of the card decides.
     """
 
     capture_failed: ClassVar[bool] = False
@@ -100,7 +102,7 @@ class Decoder:
         dtype: torch.dtype | None = None,
         device: torch.device | None = None,
         *,
-        graphs: bool = True,
+        graphs: bool | None = None,
     ):
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder = causal.model.decoder
@@ -108,7 +110,7 @@ class Decoder:
         first = decoder.layers[0].fc1
         self.device = device or first.weight.device
         self.dtype = dtype or first.weight.dtype
-        self.graphs = graphs
+        self.graphs = abilities.of(self.device).can("graphs") if graphs is None else graphs
         self.codebooks = config.num_codebooks
         self.vocabulary = config.vocab_size
         self.heads = config.num_attention_heads

@@ -190,7 +190,7 @@ def _make_all(session: Session) -> None:
 def _make(session: Session, model: Model, waiting: list[Task], stepped: Callable[[int], None]) -> None:
     """One model's clips; its weights are gone when this returns, so that two models are never held at once."""
     studio = session.studio(model.base)
-    decoder = Decoder(*model.decoder(), studio.dtype, session.device, graphs=studio.graphs)
+    decoder = Decoder(*model.decoder(), studio.dtype, session.device)
 
     def keep(task: Task, audio: np.ndarray, codes: np.ndarray) -> None:
         file = f"{model.folder}/{task.stem}.wav"

@@ -69,7 +69,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
         done = min(done + steps, total)  # a batch that was repeated for want of memory counts once
         journal.progress("evaluating", done, total, "steps")
 
-    decoder = Decoder(trainee.decoder, trainee.projection, studio.dtype, graphs=studio.graphs)
+    decoder = Decoder(trainee.decoder, trainee.projection, studio.dtype)
     studio.make(
         decoder, missing, keep, lambda: results.save(wanted),
         note=journal.note, on_step=stepped, should_stop=lambda: bool(requests.stop),

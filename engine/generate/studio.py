@@ -58,7 +58,6 @@ class Studio:
     def __init__(self, base: Path, texts: Sequence[str], settings: config.Settings, device: torch.device):
         self.device, self.settings = device, settings.evaluate
         self.dtype = DTYPES[arithmetic(settings, device)]
-        self.graphs = abilities.of(device).can("graphs")
         self.batch = BATCH if settings.evaluate.batch_size == "auto" else settings.evaluate.batch_size
         self.states = _text_states(base, texts, device)
         self.codec: Any = load.load_audio_encoder(base, device=device)
