@@ -48,7 +48,7 @@ def header(path: Path) -> Header:
 
     _refuse_strange(path)
     try:
-        found = soundfile.info(str(path))
+        found = soundfile.info(os.fsencode(path))
     except (OSError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         # TypeError: a name that ends in .raw has no header to read the rate from.
         raise BadSound(_words(error)) from None
@@ -68,7 +68,7 @@ def read(path: Path) -> tuple[NDArray[np.float32], int]:
 
     said, blocks = header(path), []
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             while len(block := file.read(BLOCK // said.channels, dtype="float32", always_2d=True)):
                 blocks.append(block)
     except (OSError, RuntimeError, ValueError) as error:
@@ -107,5 +107,6 @@ def _refuse_strange(path: Path) -> None:
 
 
 def _words(error: Exception) -> str:
-    said = str(error).split(": ", 1)[-1].rstrip(". ").lower()
-    return said if said and "internal" not in said and "system error" not in said else "damaged, or no audio"
+    # By libsndfile's numbers: its own words are "System error." and the file's name.
+    known = {1: "it is no WAV, FLAC, MP3 or OGG", 4: "its encoding is not known"}
+    return known.get(getattr(error, "code", 0), "damaged, or no audio")

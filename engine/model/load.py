@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.contract.errors import UserError
+from engine.model import damage
 from engine.model.base import resolve_base
 from engine.prove import abilities
 
@@ -213,8 +214,9 @@ class _named:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, (UserError, torch.OutOfMemoryError)):
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"The model in {self.path} cannot be loaded: {reason}. Fetch or copy it again.") from error
+            raise UserError(
+                f"The model in {self.path} cannot be loaded: {damage.reason(error)}. Fetch or copy it again."
+            ) from error
 
 
 class quiet:

@@ -15,7 +15,7 @@ import torch
 from engine.contract import config
 from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
-from engine.model import lora
+from engine.model import damage, lora
 from engine.model.load import some
 
 _NAME = re.compile(r"step-(\d{6,})")
@@ -150,7 +150,6 @@ def restore(checkpoint: Path, adapted: Any, optimizer: torch.optim.Optimizer, sc
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"The checkpoint {checkpoint} is damaged ({reason}); remove it to resume from the one before."
+            f"The checkpoint {checkpoint} is damaged ({damage.reason(error)}); remove it to resume from the one before."
         ) from None

@@ -94,3 +94,16 @@ def test_a_file_is_whole_when_all_that_its_header_says_is_there(tmp_path: Path) 
     assert not sound.is_whole(tmp_path / "gone.wav")
     assert not sound.is_whole(tmp_path / "a\0.wav")
     assert not sound.is_whole(tmp_path / ("x" * 300))
+
+
+def test_what_is_wrong_is_said_in_our_words_and_without_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "best: model.wav"
+    path.write_bytes(b"no audio at all")
+    with pytest.raises(sound.BadSound, match=r"^it is no WAV, FLAC, MP3 or OGG$"):
+        sound.read(path)
+
+
+def test_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9 \x1b[2J.wav"
+    path.write_bytes(wav())
+    assert sound.read(path)[0].shape == (32_000, 1)
