@@ -24,8 +24,9 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from engine.contract.rundir import RunDir
-from engine.contract.text import is_whole, plain
+from engine.contract.events import Gpu
+from engine.contract.rundir import RunDir, is_run
+from engine.contract.rundir import closed as closed_folders
 from tui import keys, terminal, themes
 from tui.places.place import Panel, Place, RunChanged, RunsChanged
 from tui.places.runs.screen import RunsScreen
@@ -95,6 +96,7 @@ class PanelApp(App[None]):
         """Who listens; None lets the Listen screen choose."""
         self.store = Store(self.runs_dir, _outcome)
         self.summaries: list[RunSummary] = []
+        self._unreadable: list[Path] = []
         self.marked: list[Path] = []
         """Runs marked for Compare, in the order of the marks."""
         self.shown_path: Path | None = None
@@ -102,7 +104,7 @@ class PanelApp(App[None]):
         self.shown: Source | None = None
         """The same run, followed; None for a folder of clips."""
         self._live: Followed | None = None
-        self._machine: dict[str, Any] = {}
+        self._machine = Gpu(t=0.0)
         self._player: Player | None = None
         self._first_mode = mode
         self._open_run = open_run
@@ -176,10 +178,6 @@ class PanelApp(App[None]):
         for screen in self.screen_stack:
             screen.post_message(PlayerNews(news))
 
-    def copy_to_clipboard(self, text: str) -> None:
-        """Exactly as it is; of a path whose bytes are no UTF-8, which a clipboard cannot hold, what is shown of it."""
-        super().copy_to_clipboard(text if is_whole(text) else plain(text))
-
     def notify(self, message: str, *, timeout: float | None = None, **how: Any) -> None:
         """Say it as it is, never as markup; unless it still stands there: stacked up it would cover the screen."""
         message = cut(message, LONGEST_NOTICE)
@@ -197,6 +195,12 @@ class PanelApp(App[None]):
     def _read_runs(self) -> None:
         found = self.store.summaries()
         self.call_from_thread(self._have_runs, found)
+        closed = closed_folders(self.store.folder)
+        for path in closed:
+            if path not in self._unreadable:
+                said = f"{path.name} cannot be read: the folder belongs to another user."
+                self.call_from_thread(self.notify, said, severity="warning")
+        self._unreadable = closed
 
     def _have_runs(self, found: list[RunSummary]) -> None:
         before = {s.path: s for s in self.summaries}
@@ -247,7 +251,7 @@ class PanelApp(App[None]):
         if path == self.shown_path:
             return
         self.shown_path, self.shown = path, None
-        if (path / "config.toml").is_file():
+        if is_run(path):
             if self._replay is not None:
                 from tui.runs.replay import Replayed
 

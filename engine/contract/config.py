@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -320,7 +321,7 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         table["data"]["cache_dir"] = absolute(table["data"]["cache_dir"])
     base = table["model"]["base"]
     # A hub name is never written with a dot or a slash in front; a folder that exists wins over a hub name.
-    if base != "demo" and (base.startswith((".", "~", "/")) or (folder / base).is_dir()):
+    if base != "demo" and (base.startswith((".", "~", "/")) or os.path.isdir(folder / base)):
         table["model"]["base"] = absolute(base)
     return parse(table)
 

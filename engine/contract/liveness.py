@@ -6,6 +6,7 @@ engine ends. The state of a run follows from that and from the last `state` even
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,11 +15,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from engine.contract import events as event_log
+from engine.contract import typed
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir
+from engine.contract.events import State
+from engine.contract.rundir import RunDir, sweep
+from engine.contract.tail import FileTail
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,15 @@ class RunState:
     state: str
     phase: str = ""
     error: str = ""
+
+
+class Holder(msgspec.Struct):
+    """Who holds a run, or held it last; None where the lock does not say."""
+
+    # Signals to 0 and below go to whole groups of processes.
+    pid: Annotated[int, Meta(ge=2, le=2**31)] | None = None
+    host: str | None = None
+    started: float | None = None
 
 
 _held_here: set[str] = set()
@@ -43,17 +59,26 @@ def hold(run: RunDir) -> Iterator[None]:
     if key in _held_here:
         yield
         return
-    fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fd = os.open(run.lock, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        raise UserError(
+            f"The run {run.path} cannot be worked on: its folder may not be written ({error.strerror}); copy it to "
+            "where you may write, or have its owner let you."
+        ) from None
     try:
         if not take_lock(fd):
             raise UserError(
-                f"The run {run.name} is held by a living engine (pid {holder(run).get('pid', 'unknown')}); "
+                f"The run {run.name} is held by a living engine (pid {holder(run).pid or 'unknown'}); "
                 f"wait for it, or `mgl-tui stop {run.name}`."
             )
         record = {"pid": os.getpid(), "host": socket.gethostname(), "started": round(time.time(), 3)}
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(record).encode() + b"\n", 0)
         _held_here.add(key)
+        sweep(run)
         yield
     finally:
         _held_here.discard(key)
@@ -74,7 +99,7 @@ def take_lock(fd: int) -> bool:
 def is_held(run: RunDir) -> bool:
     """Whether a living engine holds the run."""
     try:
-        fd = os.open(run.lock, os.O_RDONLY)
+        fd = os.open(run.lock, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -87,26 +112,32 @@ def is_held(run: RunDir) -> bool:
     return False
 
 
-def holder(run: RunDir) -> dict[str, Any]:
-    """``pid``, ``host``, ``started`` of the engine that holds or last held the run; {} when none ever did."""
+def holder(run: RunDir) -> Holder:
+    """The engine that holds or last held the run, as far as its lock says."""
     try:
-        record = json.loads(run.lock.read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        return typed.load(run.lock, Holder).value
+    except UserError:
+        return Holder()
 
 
-def state_of(run: RunDir, events: list[dict[str, Any]] | None = None) -> RunState:
-    """State of a run from its events (read when not given) and its lock."""
-    held = is_held(run)
-    if events is None:
-        events = event_log.read(run.events)
-    last: dict[str, Any] = next((event for event in reversed(events) if event["event"] == "state"), {})
-    phase, error = str(last.get("state", "")), str(last.get("error") or "")
-    if held:
+def state_of(run: RunDir) -> RunState:
+    """State of a run, from its log and its lock."""
+    last, begun = None, False
+    tail = FileTail(run.events)
+    while lines := tail.poll():
+        begun = True
+        told = event_log.parse([line for line in lines if b'"state"' in line]).events
+        last = next((event for event in reversed(told) if isinstance(event, State)), last)
+    return state_from(run, last, begun=begun)
+
+
+def state_from(run: RunDir, last: State | None, *, begun: bool) -> RunState:
+    """State of a run from the last ``state`` event of its log, from whether it holds any event, and from its lock."""
+    phase, error = (last.state, last.error or "") if last else ("", "")
+    if is_held(run):
         return RunState("running", phase, error if phase == "failed" else "")
     if phase in event_log.END_STATES:
         return RunState(phase, phase, error)
-    if not events and not run.lock.exists():
+    if not begun and not run.lock.exists():
         return RunState("waiting")
     return RunState("lost", phase, "the engine is gone and left no end in its log")

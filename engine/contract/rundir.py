@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from engine.contract.config import Settings, dumps, load, resolved
 from engine.contract.errors import UserError
 
+_LEFT_BEHIND = re.compile(r"\..+\.(\d+)\.(part|tmp)|\..+\.gone")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -115,25 +118,32 @@ def create(runs_dir: Path, name: str, settings: Settings) -> RunDir:
     runs_dir = Path(runs_dir)
     run = RunDir(runs_dir / name)
     text = dumps(resolved(settings, Path.cwd()))
+    made = False
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         run.path.mkdir()
+        made = True
+        write_atomically(run.config, text)
     except FileExistsError:
         raise UserError(
             f"The run {name} exists in {runs_dir} and is never overwritten; {free_name(runs_dir, name)} is free."
         ) from None
     except OSError as error:
+        if made:
+            # A folder without settings is no run, and would keep the name.
+            shutil.rmtree(run.path, ignore_errors=True)
         raise UserError(f"{run.path} cannot be made ({error.strerror}); choose another runs folder.") from None
-    write_atomically(run.config, text)
     return run
 
 
 def open_run(path: Path | str) -> RunDir:
     """An existing run. Raises UserError when the folder is none."""
     run = RunDir(Path(path))
-    if not run.path.is_dir():
+    if not os.path.isdir(run.path):
         raise UserError(f"{run.path} is no folder; `mgl-tui runs` lists the runs.")
-    if not run.config.is_file():
+    if not _may_look_into(run.path):
+        raise UserError(f"{run.path} cannot be read: it belongs to another user; ask them to let you.")
+    if not is_run(run.path):
         raise UserError(f"{run.path} is no run: it has no config.toml; `mgl-tui runs` lists the runs.")
     return run
 
@@ -144,7 +154,50 @@ def list_runs(runs_dir: Path) -> list[RunDir]:
         entries = sorted(Path(runs_dir).iterdir())
     except OSError:
         return []
-    return [RunDir(entry) for entry in entries if (entry / "config.toml").is_file()]
+    return [RunDir(entry) for entry in entries if is_run(entry)]
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run that can be read."""
+    # Unlike Path.is_file, this is False, and no error, where one may not look.
+    return os.path.isfile(path / "config.toml")
+
+
+def closed(runs_dir: Path) -> list[Path]:
+    """Folders of a runs folder that may not be looked into, or it itself; for those the lists of runs say nothing."""
+    try:
+        folders = [Path(entry.path) for entry in os.scandir(runs_dir) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [Path(runs_dir)]
+    return sorted(folder for folder in folders if not _may_look_into(folder))
+
+
+def _may_look_into(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def sweep(run: RunDir) -> None:
+    """Remove what killed processes left half written in a run. For who holds the run's lock: nobody writes but they."""
+    for folder in (run.path, run.checkpoints, *run.path.glob("evaluation*"), *run.path.glob("evaluation*/*_model")):
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            found = _LEFT_BEHIND.fullmatch(name)
+            # The panel, too, writes whole files by way of a .tmp; it needs no lock for that.
+            if found and not (found[2] == "tmp" and _lives(int(found[1]))):
+                shutil.rmtree(folder / name, ignore_errors=True)
+                with suppress(OSError):
+                    (folder / name).unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -159,14 +212,3 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def keep_copy(path: Path) -> Path:
-    """The file as it is beside itself, under a name that is free; it is written once. Raises OSError."""
-    content, number = path.read_bytes(), 1
-    while (copy := path.with_name(f"{path.name}.kept-{number}")).exists():
-        if copy.read_bytes() == content:
-            return copy
-        number += 1
-    write_atomically(copy, content)
-    return copy

@@ -40,6 +40,9 @@ DEEPEST = 64
 """Lists and objects inside one another that are followed."""
 LARGEST = 2**63 - 1
 
+_BOUND = 10**9
+"""A larger limit is there for arithmetic's sake; no sentence names it."""
+
 Int = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 """Whole numbers for models. A plain ``int`` is bounded alike, but reads about ten times as slowly."""
@@ -384,7 +387,7 @@ def _wanted(kind: Any) -> str:
     if origin is Annotated:
         bounds = next((part for part in arguments[1:] if isinstance(part, Meta)), Meta())
         least, most = bounds.ge, bounds.le
-        if most is not None and most != LARGEST:
+        if most is not None and most < _BOUND:
             return f"{_wanted(arguments[0])} from {least} to {most}"
         return _wanted(arguments[0]) + (" of 0 or more" if least == 0 else "")
     if origin is Literal:

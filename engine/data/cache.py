@@ -57,9 +57,7 @@ class Digests:
         self._new = False
         try:
             known = json.loads(self._file.read_text())
-            self._known = {
-                path: stamp for path, stamp in known.items() if len(stamp) == 3 and isinstance(stamp[2], str)
-            }
+            self._known = {path: stamp for path, stamp in known.items() if len(stamp) == 3}
         except (OSError, ValueError, AttributeError, TypeError):
             # None yet, or a damaged one: all files are read again.
             pass

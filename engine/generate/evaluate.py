@@ -19,6 +19,7 @@ from engine import device
 from engine.contract import config, events, liveness
 from engine.contract import prompts as prompts_file
 from engine.contract.errors import UserError
+from engine.contract.events import AnyEvent, Start, State
 from engine.contract.paths import cache_dir
 from engine.contract.rundir import RunDir
 from engine.data.audio import read_audio
@@ -140,8 +141,6 @@ def _prepare(
     how = arithmetic(settings, processes.device)
     recipes = {task: recipe(task, settings.evaluate, how) for task in all_tasks}
     results = Results(folder, recipes, processes.process_index)
-    for complaint in results.complaints[:5]:
-        journal.note(f"{complaint} (the file as it was is kept beside it)")
     peers.meet("results are read")
     if processes.is_main_process:
         results.gather()  # what processes of an interrupted evaluation left behind
@@ -277,17 +276,17 @@ def _measure_sets(session: Session) -> None:
     set_measures.write(session.folder, found)
 
 
-def end_state(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def end_state(history: Sequence[AnyEvent]) -> dict[str, Any]:
     """The state that training ended in, which an evaluation leaves as it was: fields of a ``state`` event.
 
     A run that was never trained is done when its clips are made; one whose engine was lost in training is stopped.
     """
-    starts = [number for number, event in enumerate(history) if event["event"] == "start"]
+    starts = [number for number, event in enumerate(history) if isinstance(event, Start)]
     if not starts:
         return {"state": "done"}
     for event in history[starts[-1] :]:
-        if event["event"] == "state" and event.get("state") in events.END_STATES:
-            return {name: event[name] for name in ("state", "error", "signal") if event.get(name)}
+        if isinstance(event, State) and event.state in events.END_STATES:
+            return {name: event[name] for name in ("state", "error", "signal") if event[name]}
     return {"state": "stopped"}
 
 

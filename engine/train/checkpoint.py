@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import torch
 
 from engine.contract import config
 from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
-from engine.model import damage, lora
+from engine.contract.typed import Count, Int
+from engine.model import lora
 from engine.model.load import some
 
 _NAME = re.compile(r"step-(\d{6,})")
@@ -25,19 +27,19 @@ _NAME = re.compile(r"step-(\d{6,})")
 class Progress:
     """Where a run is. Learning rate, order and random numbers follow from ``step`` and the settings."""
 
-    step: int = 0
-    clips_seen: int = 0
-    skipped: int = 0
+    step: Count = 0
+    clips_seen: Count = 0
+    skipped: Count = 0
     """fp16 steps without an update because the loss scale was too high."""
-    bad_in_row: int = 0
+    bad_in_row: Count = 0
     """Steps in a row whose loss or gradient was not finite."""
-    validated: int = -1
+    validated: Int = -1
     """Last step that was validated."""
-    saved: int = 0
+    saved: Count = 0
     best_loss: float | None = None
-    best_step: int = 0
+    best_step: Count = 0
     base_loss: float | None = None
-    without_best: int = 0
+    without_best: Count = 0
     """Validations since the best one."""
     unlogged: list[float] = field(default_factory=list)
     """Losses since the last train event."""
@@ -97,12 +99,21 @@ def _remove(checkpoint: Path) -> None:
 def read_state(checkpoint: Path) -> tuple[Progress, config.Settings, dict[str, str]]:
     """Progress, settings and identity (data, base) of a checkpoint. Raises UserError when it is damaged."""
     try:
-        record = json.loads((checkpoint / "state.json").read_text())
-        return Progress(**record["progress"]), config.parse(record["settings"]), record["identity"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"The checkpoint {checkpoint} is damaged ({error}); remove it to resume from the one before."
-        ) from None
+        # Whole or not at all: half a state would go on as another run. Losses in it may be NaN.
+        record = msgspec.convert(json.loads((checkpoint / "state.json").read_bytes()), _State)
+        return record.progress, config.parse(record.settings), record.identity
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(checkpoint, f"state.json: {error}") from None
+
+
+class _State(msgspec.Struct):
+    progress: Progress
+    settings: dict[str, Any]
+    identity: dict[str, str]
+
+
+def _damaged(checkpoint: Path, why: str) -> UserError:
+    return UserError(f"The checkpoint {checkpoint} is damaged ({why}); remove it to resume from the one before.")
 
 
 class Last(NamedTuple):
@@ -140,16 +151,23 @@ def restore(checkpoint: Path, adapted: Any, optimizer: torch.optim.Optimizer, sc
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    # The libraries raise what they like, in words for programmers.
     try:
         weights = load_file(checkpoint / "adapter" / lora.WEIGHTS)
+    except Exception:
+        raise _damaged(checkpoint, f"adapter/{lora.WEIGHTS} cannot be read") from None
+    try:
         state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    except Exception:
+        raise _damaged(checkpoint, "optimizer.pt cannot be read") from None
+    try:
         told: Any = set_peft_model_state_dict(adapted, weights)
         missing = [name for name in told.missing_keys if ".lora_" in name]
         if missing:
-            raise ValueError(f"it lacks {len(missing)} of the adapters' weights: {some(missing)}")
+            raise _damaged(checkpoint, f"it lacks {len(missing)} of the adapters' weights: {some(missing)}")
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
-    except Exception as error:
-        raise UserError(
-            f"The checkpoint {checkpoint} is damaged ({damage.reason(error)}); remove it to resume from the one before."
-        ) from None
+    except UserError:
+        raise
+    except Exception:
+        raise _damaged(checkpoint, "what it holds is of another model") from None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
+from engine.contract.events import AnyEvent, Best, Gpu, Start, Train, Valid
 from engine.train.journal import Journal
 
-Events = Sequence[dict[str, Any]]
+Events = Sequence[AnyEvent]
+Step = TypeVar("Step", Train, Valid)
 
 WARN_SHARE = 6.5 / math.log(2048)
 """A start above this share of blind guessing's loss is suspicious (6.5 of 7.625 for MusicGen's 2048 codes)."""
@@ -32,9 +35,9 @@ class Verdict(NamedTuple):
 
 def verdicts(events: Events, *, ended: bool = False) -> list[Verdict]:
     """All that can be judged from a run's events so far; ``ended`` adds what only the end can tell."""
-    start_event = next((event for event in reversed(events) if event["event"] == "start"), {})
-    steps, valid = _by_step(events, "train"), _by_step(events, "valid")
-    gpu = [event for event in events if event["event"] == "gpu"]
+    start_event = next((event for event in reversed(events) if isinstance(event, Start)), None)
+    steps, valid = _by_step(events, Train), _by_step(events, Valid)
+    gpu = [event for event in events if isinstance(event, Gpu)]
     found = [
         _start(valid, start_event),
         non_finite(steps),
@@ -51,11 +54,10 @@ def verdicts(events: Events, *, ended: bool = False) -> list[Verdict]:
 
 
 def report(journal: Journal, *, ended: bool = False) -> None:
-    """Write a `health` event for each verdict that is new or has new evidence."""
-    last = {event["name"]: event for event in journal.history if event["event"] == "health"}
+    """Write a `health` event for each verdict that is not the last one in the log, word for word."""
     for verdict in verdicts(journal.history, ended=ended):
-        known = last.get(verdict.name, {})
-        if (known.get("verdict"), known.get("evidence")) != verdict[1:]:
+        known = journal.health.get(verdict.name)
+        if known is None or (known.verdict, known.evidence) != verdict[1:]:
             journal.write("health", **verdict._asdict())
 
 
@@ -68,52 +70,54 @@ def start(loss: float, codebook_size: int) -> Verdict:
     return Verdict("start", "warn" if loss >= WARN_SHARE * blind else "ok", evidence)
 
 
-def _start(valid: Events, start_event: dict[str, Any]) -> Verdict | None:
-    if not valid or valid[0]["step"] != 0 or not start_event.get("codebook_size"):
+def _start(valid: Sequence[Valid], start_event: Start | None) -> Verdict | None:
+    if not valid or valid[0].step != 0 or start_event is None or start_event.codebook_size < 2:
         return None
-    loss = valid[0].get("loss")
-    return start(math.nan if loss is None else loss, start_event["codebook_size"])
+    loss = valid[0].loss
+    return start(math.nan if loss is None else loss, start_event.codebook_size)
 
 
-def non_finite(steps: Events) -> Verdict | None:
+def non_finite(steps: Sequence[Train]) -> Verdict | None:
     """Steps whose loss or gradient was not a number; fp16 steps that the loss scale skipped are counted apart."""
     if not steps:
         return None
-    skipped = steps[-1].get("skipped") or 0
-    lost = [e["step"] for e in steps if not _finite(e.get("loss"))]
+    skipped = int(steps[-1].skipped)
+    lost = [e.step for e in steps if e.loss is None]
     # Without a loss scale there is no skipping: a gradient that is not finite is one more lost step.
-    lost += [
-        e["step"] for e in steps if e.get("scale") is None and not _finite(e.get("grad_norm")) and _finite(e["loss"])
-    ]
-    aside = f", {skipped} skipped fp16 steps" if steps[-1].get("scale") else ""
+    lost += [e.step for e in steps if e.scale is None and e.grad_norm is None and e.loss is not None]
+    aside = f", {skipped} skipped fp16 steps" if steps[-1].scale else ""
     if lost:
         evidence = f"{len(lost)} steps with NaN or Inf, the last at step {max(lost)}{aside}"
         return Verdict("non-finite", "bad", evidence)
-    often = skipped > max(5, 0.05 * steps[-1]["step"])
+    often = skipped > max(5, 0.05 * steps[-1].step)
     return Verdict("non-finite", "warn" if often else "ok", f"no NaN or Inf{aside}")
 
 
-def spikes(steps: Events) -> Verdict | None:
+def spikes(steps: Sequence[Train]) -> Verdict | None:
     """Losses far above those before them."""
-    losses = [(e["step"], e["loss"]) for e in steps if _finite(e.get("loss"))]
+    losses = _losses(steps)
     if len(losses) <= SPIKE_WINDOW:
         return None
     found = []
+    # Kept in order as the window moves on: a validation may look back at a hundred thousand steps.
+    before = sorted(loss for _, loss in losses[:SPIKE_WINDOW])
     for place in range(SPIKE_WINDOW, len(losses)):
         step, loss = losses[place]
-        before = [value for _, value in losses[place - SPIKE_WINDOW : place]]
-        middle = median(before)
-        # 1.48 times the median deviation is a standard deviation that outliers do not move.
-        sigma = 1.48 * median(abs(value - middle) for value in before)
-        if loss > middle + max(SPIKE_SIGMAS * sigma, 0.05 * middle):
-            found.append((step, loss - middle))
+        middle = (before[(SPIKE_WINDOW - 1) // 2] + before[SPIKE_WINDOW // 2]) / 2
+        if loss > middle + 0.05 * middle:
+            # 1.48 times the median deviation is a standard deviation that outliers do not move.
+            sigma = 1.48 * median(abs(value - middle) for value in before)
+            if loss > middle + SPIKE_SIGMAS * sigma:
+                found.append((step, loss - middle))
+        del before[bisect_left(before, losses[place - SPIKE_WINDOW][1])]
+        insort(before, loss)
     if not found:
         return Verdict("spikes", "ok", f"no spike in {len(losses)} steps")
     step, height = max(found, key=lambda spike: spike[1])
     return Verdict("spikes", "warn", f"{len(found)} spikes, the highest +{height:.2f} at step {step}")
 
 
-def divergence(valid: Events) -> Verdict | None:
+def divergence(valid: Sequence[Valid]) -> Verdict | None:
     """Valid loss above the base model's: training does harm."""
     known = _losses(valid)
     if len(known) < 2 or known[0][0] != 0:
@@ -125,14 +129,14 @@ def divergence(valid: Events) -> Verdict | None:
     return Verdict("divergence", "warn" if now > base + RISE else "ok", evidence)
 
 
-def overfitting(steps: Events, valid: Events) -> Verdict | None:
+def overfitting(steps: Sequence[Train], valid: Sequence[Valid]) -> Verdict | None:
     """Valid loss rising since its best while train loss falls."""
     known = [(step, loss) for step, loss in _losses(valid) if step > 0]
     if len(known) < 2:
         return None
     best_step, best = min(known, key=lambda point: point[1])
     rise = known[-1][1] - best
-    sample = _losses(valid, "train_sample_loss")
+    sample = [(e.step, e.train_sample_loss) for e in valid if e.train_sample_loss is not None]
     train = sample if len(sample) > 1 else _losses(steps)
     before = [loss for step, loss in train if step <= best_step]
     after = [loss for step, loss in train if step > best_step]
@@ -144,7 +148,7 @@ def overfitting(steps: Events, valid: Events) -> Verdict | None:
     return Verdict("overfitting", "ok", f"valid {rise:+.3f} since its best{gap}")
 
 
-def underfitting(valid: Events) -> Verdict | None:
+def underfitting(valid: Sequence[Valid]) -> Verdict | None:
     """Valid loss still falling at the end."""
     known = _losses(valid)
     if len(known) < 4:
@@ -154,7 +158,7 @@ def underfitting(valid: Events) -> Verdict | None:
     return Verdict("underfitting", "warn" if before - now > RISE else "ok", evidence)
 
 
-def plateau(valid: Events) -> Verdict | None:
+def plateau(valid: Sequence[Valid]) -> Verdict | None:
     """Valid loss that stood still for the second half."""
     known = _losses(valid)
     if len(known) < 6:
@@ -165,20 +169,20 @@ def plateau(valid: Events) -> Verdict | None:
     return Verdict("plateau", "warn" if spread < RISE / 4 else "ok", evidence)
 
 
-def learning_rate(steps: Events, start_event: dict[str, Any]) -> Verdict | None:
+def learning_rate(steps: Sequence[Train], start_event: Start | None) -> Verdict | None:
     """A warm-up that the run did not outlive."""
-    if not steps or "warmup_steps" not in start_event:
+    if not steps or start_event is None or start_event.warmup_steps is None:
         return None
-    warmup, last, peak = start_event["warmup_steps"], steps[-1]["step"], max(e["lr"] for e in steps)
+    warmup, last, peak = start_event.warmup_steps, steps[-1].step, max(e.lr or 0.0 for e in steps)
     if last < warmup:
         evidence = f"{last} steps of a warm-up of {warmup}: the learning rate only reached {peak:.2g}"
         return Verdict("learning-rate", "bad", evidence)
     return Verdict("learning-rate", "ok", f"up at step {warmup}, {peak:.2g} at its peak")
 
 
-def throughput(steps: Events) -> Verdict | None:
+def throughput(steps: Sequence[Train]) -> Verdict | None:
     """Speed now against speed at first."""
-    speeds = [e["clips_per_second"] for e in steps if e.get("clips_per_second")]
+    speeds = [e.clips_per_second for e in steps if e.clips_per_second]
     # The first steps warm caches and compile.
     speeds = speeds[2:]
     if len(speeds) < 20:
@@ -188,18 +192,18 @@ def throughput(steps: Events) -> Verdict | None:
     return Verdict("throughput", "warn" if now < SLOWER * first else "ok", evidence)
 
 
-def data_wait(steps: Events) -> Verdict | None:
+def data_wait(steps: Sequence[Train]) -> Verdict | None:
     """Time in which the device had nothing to do because its data were not ready."""
-    waits = [e["data_wait"] for e in steps[-50:] if e.get("data_wait") is not None]
+    waits = [e.data_wait for e in steps[-50:] if e.data_wait is not None]
     if len(waits) < 5:
         return None
     share = median(waits)
     return Verdict("data-wait", "warn" if share > WAITING else "ok", f"{share:.0%} of the time waiting for data")
 
 
-def throttling(gpu: Events) -> Verdict | None:
+def throttling(gpu: Sequence[Gpu]) -> Verdict | None:
     """A card that lowered its clocks. Reaching the power limit is normal for some cards, heat is not."""
-    told = [e["throttle"] for e in gpu if e.get("throttle") is not None]
+    told = [e.throttle for e in gpu if e.throttle is not None]
     if len(told) < 5:
         return None
     kinds = ("thermal", "power", "hardware")
@@ -211,28 +215,24 @@ def throttling(gpu: Events) -> Verdict | None:
     return Verdict("throttling", "warn" if slow else "ok", evidence)
 
 
-def best_is_final(events: Events, steps: Events) -> Verdict | None:
+def best_is_final(events: Events, steps: Sequence[Train]) -> Verdict | None:
     """Whether best and final are the same weights, so that comparing them tells nothing."""
-    best = next((event for event in reversed(events) if event["event"] == "best"), None)
+    best = next((event for event in reversed(events) if isinstance(event, Best)), None)
     if not best or not steps:
         return None
-    last = steps[-1]["step"]
-    if best["step"] == last:
+    last = steps[-1].step
+    if best.step == last:
         return Verdict("best-is-final", "warn", f"best is the last step, {last}: best and final are the same weights")
-    return Verdict("best-is-final", "ok", f"best is step {best['step']} of {last}")
+    return Verdict("best-is-final", "ok", f"best is step {best.step} of {last}")
 
 
-def _by_step(events: Events, kind: str) -> list[dict[str, Any]]:
+def _by_step(events: Events, kind: type[Step]) -> list[Step]:
     """Events of a kind by step; of a step that was repeated after a resume the last counts."""
-    return [event for _, event in sorted({event["step"]: event for event in events if event["event"] == kind}.items())]
+    return [event for _, event in sorted({event.step: event for event in events if isinstance(event, kind)}.items())]
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _losses(events: Events, field: str = "loss") -> list[tuple[int, float]]:
-    return [(event["step"], event[field]) for event in events if _finite(event.get(field))]
+def _losses(events: Sequence[Train] | Sequence[Valid]) -> list[tuple[int, float]]:
+    return [(event.step, event.loss) for event in events if event.loss is not None]
 
 
 def _tail_mean(values: list[float]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import events
+from engine.contract.events import AnyEvent
 from engine.contract.text import plain
 
 PROGRESS_INTERVAL = 0.5
@@ -17,9 +18,8 @@ _SAME = {
     "valid": ("loss", "per_codebook", "train_sample_loss"),
     "best": ("loss", "previous"),
     "checkpoint": ("path",),
-    "health": ("name", "verdict", "evidence"),
 }
-"""Events that a resumed run may come to a second time, and the fields that tell whether anything differs."""
+"""Events that a resumed run comes to a second time, and the fields that tell whether anything differs."""
 
 
 class Journal:
@@ -29,29 +29,33 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, silent: bool = False) -> None:
-        self.history: list[dict[str, Any]] = events.read(path)
+        self.history: list[AnyEvent] = events.read(path)
+        """What the run's course is judged by."""
+        self.health = {event.name: event for event in self.history if isinstance(event, events.Health)}
+        """The last verdict of each name that the log holds, which a rewind does not take back."""
         self._state = ""
         self._last_progress = -math.inf
         self._log = None if silent else events.EventLog(path)
-        self._replayed: list[dict[str, Any]] = []
+        self._logged: dict[tuple[str, int], AnyEvent] = {}
 
     def rewind(self, step: int) -> None:
         """Forget, for judgement, what came after optimizer step ``step``: a resumed run will come to it again."""
-        later = [place for place, event in enumerate(self.history) if (event.get("step") or 0) > step]
-        cut = later[0] if later else len(self.history)
         # Of the steps before it, too: a run killed before its first checkpoint measures its base model again.
-        self._replayed = [
-            event
-            for place, event in enumerate(self.history)
-            if event["event"] in _SAME and (place >= cut or event["event"] != "health")
-        ]
-        del self.history[cut:]
+        self._logged = {(event.event, event["step"]): event for event in self.history if event.event in _SAME}
+        later = (place for place, event in enumerate(self.history) if event.get("step", 0) > step)
+        del self.history[next(later, len(self.history)) :]
 
     def write(self, event: str, **fields: Any) -> None:
-        if any(_is_same(known, event, fields) for known in self._replayed):
-            self.history.append({"event": event, **fields})
-            return
-        self.history.append({"event": event, **fields})
+        told = events.of(event, t=time.time(), **fields)
+        self.history.append(told)
+        if isinstance(told, events.Health):
+            self.health[told.name] = told
+        elif event in _SAME:
+            known = self._logged.get((event, told["step"]))
+            if known is not None and all(known[name] == told[name] for name in _SAME[event]):
+                return
+            if known is not None:
+                self._logged[event, told["step"]] = told
         if self._log is not None:
             self._log.write(event, **fields)
 
@@ -82,17 +86,3 @@ class Journal:
     def close(self) -> None:
         if self._log is not None:
             self._log.close()
-
-
-def _is_same(known: dict[str, Any], event: str, fields: dict[str, Any]) -> bool:
-    return (
-        known["event"] == event
-        and known.get("step") == fields.get("step")
-        and all(_equal(known.get(name), fields.get(name)) for name in _SAME[event])
-    )
-
-
-def _equal(logged: Any, new: Any) -> bool:
-    if isinstance(new, float) and not math.isfinite(new):
-        return logged is None
-    return logged == new

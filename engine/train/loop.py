@@ -11,12 +11,12 @@ from dataclasses import replace
 from engine import device
 from engine.contract import config
 from engine.contract.errors import UserError
+from engine.contract.events import Train
 from engine.contract.plan import learning_rate
 from engine.contract.rundir import RunDir
 from engine.model import lora
 from engine.telemetry import Sampler
 from engine.train import card, checkpoint, health
-from engine.train.baseline import base_loss
 from engine.train.batches import collate, dropout_seed, indices, without_caption
 from engine.train.clock import Clock
 from engine.train.journal import Journal
@@ -183,10 +183,7 @@ def _validate(session: Session) -> None:
     width = min(session.micro, VALIDATED_AT_ONCE)
     # One process alone must not leave the others waiting.
     look = requests.stop_now if session.accelerator.num_processes == 1 else lambda: None
-    if progress.step:
-        valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)
-    else:
-        valid = base_loss(session, width, look)
+    valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)
     sample = None
     if session.settings.train.validate_train_sample:
         spread = data.train[:: max(1, len(data.train) // TRAIN_SAMPLE)][:TRAIN_SAMPLE]
@@ -288,6 +285,6 @@ def _finish(session: Session) -> None:
 
 
 def _refuse_a_second_start(run: RunDir, journal: Journal, resume: bool) -> None:
-    trained = any(event["event"] == "train" for event in journal.history)
+    trained = any(isinstance(event, Train) for event in journal.history)
     if not resume and (trained or checkpoint.listed(run.checkpoints)):
         raise UserError(f"The run {run.name} has begun already; resume it with --resume, or start one of another name.")

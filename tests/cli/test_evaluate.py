@@ -68,7 +68,7 @@ def test_an_engine_that_was_killed_is_said_to_have_been(place: Place, trained: R
     shell = subprocess.Popen(command, cwd=place.folder, env=place.environment, stderr=subprocess.PIPE, text=True)
     while shell.poll() is None and not any(event["event"] == "progress" for event in events.read(trained.events)):
         time.sleep(0.05)
-    os.kill(liveness.holder(trained)["pid"], signal.SIGKILL)
+    os.kill(liveness.holder(trained).pid, signal.SIGKILL)
     said = shell.communicate(timeout=60)[1].strip().splitlines()[-1]
     assert shell.returncode == 1
     assert said.startswith("mgl-tui: the engine was killed while evaluating (SIGKILL)")

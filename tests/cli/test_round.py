@@ -88,7 +88,7 @@ def test_a_killed_engine_is_lost(place: Place) -> None:
     assert place.mgl("train", "--detach", "--set", "train.epochs=400", "--name", "gone").returncode == 0
     run = rundir.open_run(place.runs / "gone")
     _wait_for(run, "train")
-    os.kill(liveness.holder(run)["pid"], signal.SIGKILL)
+    os.kill(liveness.holder(run).pid, signal.SIGKILL)
     while liveness.is_held(run):
         time.sleep(0.05)
     (summary,) = place.json("runs")  # type: ignore[misc]

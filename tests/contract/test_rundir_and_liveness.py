@@ -71,7 +71,7 @@ def test_a_held_run_is_running_and_a_killed_one_is_lost(run: rundir.RunDir) -> N
         assert engine.stdout is not None
         engine.stdout.readline()
         assert liveness.state_of(run) == liveness.RunState("running", "training")
-        assert liveness.holder(run)["pid"] == engine.pid
+        assert liveness.holder(run).pid == engine.pid
         with pytest.raises(UserError, match=f"pid {engine.pid}"), liveness.hold(run):
             pass
     finally:

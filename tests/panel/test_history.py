@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -9,21 +10,19 @@ from typing import Any
 
 import pytest
 
+from engine.contract.events import AnyEvent, EventTail, of, parse
 from tests.panel import recording
 from tui.runs.history import History
 from tui.runs.series import Series, Smoothed, envelope
-from tui.runs.tail import EventTail, TextTail, log_line, parse
+from tui.runs.tail import TextTail, log_line
 
 
-def train(step: int, t: float = 0.0, **fields: Any) -> dict[str, Any]:
-    return {"t": t or float(step), "event": "train", "step": step, "loss": 3.0, **fields}
+def train(step: int, t: float = 0.0, **fields: Any) -> AnyEvent:
+    return of("train", t=t or float(step), step=step, **{"loss": 3.0, **fields})
 
 
 def read(folder: Path) -> History:
-    tail, history = EventTail(folder / "events.jsonl"), History()
-    while events := tail.events():
-        history.add(events)
-    return history
+    return History.of(folder / "events.jsonl")
 
 
 def test_the_recorded_run_reads_as_it_was(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_the_gap_between_a_lost_engine_and_its_successor_is_no_working_time(tmp_
 def test_steps_that_a_resumed_engine_repeats_differently_replace_the_old_ones() -> None:
     history = History()
     history.add([train(step) for step in range(1, 11)])
-    history.add([{"t": 20.0, "event": "start", "resumed_from": 5}])
+    history.add([of("start", t=20.0, resumed_from=5)])
     assert history.step == 5
     history.add([train(7, t=21.0, loss=9.0), train(11, t=22.0)])
     assert list(history.steps) == list(range(1, 12))
@@ -80,7 +79,7 @@ def test_a_loss_that_is_no_number_becomes_a_mark_and_not_a_point() -> None:
 
 def test_unknown_events_are_counted_and_do_no_harm() -> None:
     history = History()
-    history.add([{"t": 1.0, "event": "telepathy", "step": "x"}, train(1)])
+    history.add([of("telepathy", t=1.0, step="x"), train(1)])
     assert history.step == 1
     assert "telepathy" in history.problems()[0]
 
@@ -95,7 +94,8 @@ def test_no_event_whatever_its_fields_breaks_the_history() -> None:
     history = History()
     for _ in range(3000):
         event = {name: rng.choice(odd) for name in fields.split() if rng.random() < 0.5}
-        history.add([{**event, "t": rng.uniform(0, 10), "event": rng.choice(names)}])
+        line = json.dumps({**event, "t": rng.uniform(0, 10), "event": rng.choice(names)})
+        history.add(parse([line.encode()]).events)
     history.problems()
     history.eta()
     history.phase_progress()
@@ -103,28 +103,28 @@ def test_no_event_whatever_its_fields_breaks_the_history() -> None:
 
 def test_the_eta_comes_from_the_engines_times() -> None:
     history = History()
-    history.add([{"t": 0.0, "event": "start", "total_steps": 100}, {"t": 0.0, "event": "state", "state": "training"}])
+    history.add([of("start", t=0.0, total_steps=100), of("state", t=0.0, state="training")])
     history.add([train(step, t=2.0 * step) for step in range(1, 51)])
     assert history.eta() == pytest.approx(100)
 
 
 def test_a_phase_that_counts_tells_how_far_it_is() -> None:
     history = History()
-    history.add([{"t": 0.0, "event": "state", "state": "encoding"}])
+    history.add([of("state", t=0.0, state="encoding")])
     for done in (0, 10, 20):
-        history.add([{"t": done / 2, "event": "progress", "phase": "encoding", "done": done, "total": 100}])
+        history.add([of("progress", t=done / 2, phase="encoding", done=done, total=100)])
     assert history.phase_progress() == (20, 100)
     assert history.eta() == pytest.approx(40)
 
 
 def test_what_a_phase_counts_may_have_a_name_of_its_own() -> None:
     history = History()
-    history.add([{"t": 0.0, "event": "state", "state": "encoding"}])
-    history.add([{"t": float(t), "event": "progress", "phase": "audio", "done": t, "total": 8} for t in range(8)])
-    history.add([{"t": 9.0 + t, "event": "progress", "phase": "text", "done": t, "total": 4} for t in range(3)])
+    history.add([of("state", t=0.0, state="encoding")])
+    history.add([of("progress", t=float(t), phase="audio", done=t, total=8) for t in range(8)])
+    history.add([of("progress", t=9.0 + t, phase="text", done=t, total=4) for t in range(3)])
     assert history.phase_progress() == (2, 4)
     assert history.eta() == pytest.approx(2)
-    history.add([{"t": 12.0, "event": "state", "state": "baseline"}])
+    history.add([of("state", t=12.0, state="baseline")])
     assert history.phase_progress() == (0, 0)
 
 
@@ -174,7 +174,8 @@ def test_a_torn_last_line_is_not_an_event_until_it_is_whole(tmp_path: Path) -> N
 
 def test_lines_that_are_no_events_are_counted_and_the_others_read() -> None:
     good = b'{"t": 1.5, "event": "note"}'
-    assert len(parse([good, b"garbage", b"[1, 2]", b"\xff\xfe", b'{"event": "note"}', b"", good])) == 2
+    found = parse([good, b"garbage", b"[1, 2]", b"\xff\xfe", b'{"event": "note"}', b"", good])
+    assert (len(found.events), found.unreadable) == (2, 4)
 
 
 def test_a_log_that_was_cut_or_replaced_is_read_anew(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.contract import config, liveness
+from engine.contract.events import Gpu
 from engine.contract.rundir import RunDir
 from tests.panel import recording
 from tests.panel.conftest import settle
@@ -28,7 +29,7 @@ def _a_machine_and_a_time_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> N
     still = SimpleNamespace(time=lambda: NOW, strftime=time.strftime, localtime=time.localtime)
     for module in ("tui.text", "tui.places.monitor.progress_card", "tui.runs.follow"):
         monkeypatch.setattr(f"{module}.time", still)
-    monkeypatch.setattr("tui.runs.machine.sample", dict)
+    monkeypatch.setattr("tui.runs.machine.sample", lambda: Gpu(t=0.0))
     monkeypatch.setattr("tui.runs.store.disk_usage", lambda path: 400_000_000)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract.events import of
 from engine.contract.rundir import RunDir
 from tests.panel import recording
 from tests.panel.conftest import Starter, settle
@@ -56,13 +57,13 @@ def test_the_recorded_run_holds_a_spike_a_nan_and_a_resume() -> None:
 
 
 def test_events_come_at_their_own_pace_divided_by_the_speed() -> None:
-    events = [{"t": float(t), "event": "note"} for t in (100, 101, 103, 1003)]
+    events = [of("note", t=float(t)) for t in (100, 101, 103, 1003)]
     assert [due for due, _ in schedule(events, 1.0)] == [0, 1, 3, 13]
     assert [due for due, _ in schedule(events, 10.0)] == pytest.approx([0, 0.1, 0.3, 1.3])
 
 
 def test_a_lost_engine_is_shown_for_a_while_at_any_speed() -> None:
-    events = [{"t": 1.0, "event": "start"}, {"t": 2.0, "event": "start", "resumed_from": 1}]
+    events = [of("start", t=1.0), of("start", t=2.0, resumed_from=1)]
     assert schedule(events, 1000.0)[1][0] == LOST_FOR
 
 

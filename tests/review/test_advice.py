@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from engine.contract import events
 from engine.contract.config import Settings, fields, override
 from engine.contract.rundir import RunDir
 from tests.review.clips import judge, make_evaluation, make_run, write_events
@@ -13,16 +12,17 @@ from tui.review.advice import advise, advise_run, settle
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Results, results_of
 from tui.review.rules import RULES, Advice
+from tui.runs.history import History
 
 FALLING = [(0, 4.5), (100, 4.4), (200, 4.3), (300, 4.2), (400, 4.1)]
 FLAT = [(0, 4.5), (100, 3.6), (200, 3.5), (300, 3.49), (400, 3.495)]
 
 
-def history(tmp_path: Path, valid: Sequence[tuple[int, float]], **more: Any) -> list[dict]:
+def history(tmp_path: Path, valid: Sequence[tuple[int, float]], **more: Any) -> History:
     run = RunDir(tmp_path / "history")
     run.path.mkdir()
     write_events(run, valid, **more)
-    return events.read(run.events)
+    return History.of(run.events)
 
 
 def train_losses(valid: Sequence[tuple[int, float]], gap: float = 0.05) -> list[float]:
@@ -80,13 +80,13 @@ def test_spikes_and_noise_ask_for_a_lower_learning_rate(tmp_path: Path, evaluati
     found = by_rule(advise(Settings(), history(tmp_path, FLAT, losses=losses)))
     assert found["unstable"]["for"] == ["2 spikes in the train loss"]
     results = tagged(evaluation, "noise", "best", 4, BEST_WINS)
-    assert by_rule(advise(Settings(), [], results))["unstable"]["fires"]
+    assert by_rule(advise(Settings(), History(), results))["unstable"]["fires"]
 
 
 def test_noise_that_the_base_model_has_as_well_is_not_blamed_on_training(evaluation: Evaluation) -> None:
     tagged(evaluation, "noise", "base", 4, BEST_WINS)
     results = tagged(evaluation, "noise", "best", 4, BEST_WINS)
-    assert not by_rule(advise(Settings(), [], results))["unstable"]["fires"]
+    assert not by_rule(advise(Settings(), History(), results))["unstable"]["fires"]
 
 
 RISING = [(0, 4.5), (100, 3.8), (200, 3.5), (300, 3.8), (400, 4.0)]
@@ -129,7 +129,7 @@ def test_wins_and_losses_that_cancel_out_are_not_called_no_difference(tmp_path: 
 def test_a_rhythm_or_timbre_that_is_off_asks_for_more_clips_a_step_and_says_what_changes_nothing(
     evaluation: Evaluation, tag: str
 ) -> None:
-    found = by_rule(advise(Settings(), [], tagged(evaluation, tag, "best", 4, BEST_WINS)))["rhythm-or-timbre"]
+    found = by_rule(advise(Settings(), History(), tagged(evaluation, tag, "best", 4, BEST_WINS)))["rhythm-or-timbre"]
     assert found["fires"]
     assert found["changes"] == {"train.gradient_accumulation_steps": 8}
     assert any("batch 1 x 8" in reason and "change nothing" in reason for reason in found["against"])
@@ -138,13 +138,13 @@ def test_a_rhythm_or_timbre_that_is_off_asks_for_more_clips_a_step_and_says_what
 def test_with_many_clips_a_step_already_an_off_rhythm_asks_for_longer_windows(evaluation: Evaluation) -> None:
     results = tagged(evaluation, "rhythm-off", "best", 4, BEST_WINS)
     steady = override(Settings(), ["train.batch_size=4"])
-    assert by_rule(advise(steady, [], results))["rhythm-or-timbre"]["changes"] == {"data.duration": 30.0}
+    assert by_rule(advise(steady, History(), results))["rhythm-or-timbre"]["changes"] == {"data.duration": 30.0}
 
 
 def test_a_rhythm_that_base_has_off_as_often_is_not_blamed_on_training(evaluation: Evaluation) -> None:
     tagged(evaluation, "rhythm-off", "base", 4, BEST_WINS)
     results = tagged(evaluation, "rhythm-off", "best", 4, BEST_WINS)
-    assert not by_rule(advise(Settings(), [], results))["rhythm-or-timbre"]["fires"]
+    assert not by_rule(advise(Settings(), History(), results))["rhythm-or-timbre"]["fires"]
 
 
 def test_the_epochs_go_from_one_to_three_and_from_three_to_five(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_learning_rate_that_never_got_up_asks_for_a_shorter_warm_up(tmp_path: 
 
 def test_too_few_prompts_ask_for_more_seeds_with_the_number_that_would_do(evaluation: Evaluation) -> None:
     judge(evaluation, "anna", [{"base": 4, "best": 2, "final": 3}, BEST_WINS])
-    found = by_rule(advise(Settings(), [], results_of(evaluation)))["too-few-prompts"]
+    found = by_rule(advise(Settings(), History(), results_of(evaluation)))["too-few-prompts"]
     assert found["fires"]
     assert found["changes"] == {"evaluate.repeats": 2}
     assert "16 prompts would settle it" in found["for"][0]
@@ -237,13 +237,13 @@ def test_best_and_final_of_one_run_ask_for_more_validations(tmp_path: Path) -> N
 def test_what_is_a_matter_of_sampling_costs_no_training(
     evaluation: Evaluation, tag: str, rule: str, setting: str
 ) -> None:
-    found = by_rule(advise(Settings(), [], tagged(evaluation, tag, "best", 3, BEST_WINS)))[rule]
+    found = by_rule(advise(Settings(), History(), tagged(evaluation, tag, "best", 3, BEST_WINS)))[rule]
     assert found["fires"]
     assert list(found["changes"]) == [setting]
 
 
 def test_silence_that_was_learned_sends_to_the_data(evaluation: Evaluation) -> None:
-    found = by_rule(advise(Settings(), [], tagged(evaluation, "fades-out", "best", 3, BEST_WINS)))["silence"]
+    found = by_rule(advise(Settings(), History(), tagged(evaluation, "fades-out", "best", 3, BEST_WINS)))["silence"]
     assert found["fires"]
     assert found["changes"] == {}
 
@@ -255,7 +255,7 @@ def test_a_start_at_blind_guessing_comes_before_everything_else(tmp_path: Path) 
 
 
 def test_without_judgements_it_says_to_listen_first_and_nothing_crashes() -> None:
-    given = advise(Settings(), [])
+    given = advise(Settings(), History())
     assert len(given) == len(RULES)
     assert [advice["rule"] for advice in given if advice["fires"]] == ["listen-first"]
     assert all(set(a) == {"rule", "fires", "for", "against", "needs", "changes"} for a in given)

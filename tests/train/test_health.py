@@ -31,7 +31,11 @@ def valid(losses: list[float], every: int = 10, **fields: Any) -> list[dict]:
 
 
 def verdict(name: str, events: list[dict], *, ended: bool = True) -> health.Verdict | None:
-    return next((found for found in health.verdicts(events, ended=ended) if found.name == name), None)
+    return next((found for found in verdicts(events, ended=ended) if found.name == name), None)
+
+
+def verdicts(events: list[dict], *, ended: bool = False) -> list[health.Verdict]:
+    return health.verdicts([event_log.of(**event) for event in events], ended=ended)
 
 
 START = {"event": "start", "codebook_size": 2048, "warmup_steps": 10, "total_steps": 100}
@@ -54,13 +58,13 @@ def test_the_gate_moves_with_the_vocabulary() -> None:
 
 def test_a_quiet_run_gets_no_bad_verdict() -> None:
     course = [START, *steps([4 - 0.01 * n for n in range(60)]), *valid([4.0, 3.8, 3.6, 3.5, 3.45, 3.42, 3.41])]
-    found = health.verdicts(course, ended=True)
+    found = verdicts(course, ended=True)
     assert {v.name for v in found if v.verdict == "bad"} == set()
     assert {"start", "non-finite", "spikes", "divergence", "overfitting", "throughput"} <= {v.name for v in found}
 
 
 def test_nothing_is_judged_before_there_is_evidence() -> None:
-    assert health.verdicts([START]) == []
+    assert verdicts([START]) == []
 
 
 def test_lost_steps_and_skipped_fp16_steps_are_told_apart() -> None:

@@ -59,7 +59,7 @@ def in_a_child(run: RunDir, *, resume: bool) -> int:
     return pid
 
 
-def kill_after(pid: int, tail: events.Tail, lines: int, delay: float) -> None:
+def kill_after(pid: int, tail: events.EventTail, lines: int, delay: float) -> None:
     """SIGKILL a child when its log has grown by so many lines, and a moment more: anywhere in a step or a save."""
     tail.poll()
     seen = 0
@@ -104,7 +104,7 @@ def test_killed_at_random_moments_it_ends_with_the_weights_and_events_of_an_unbr
     chance = random.Random(time.time_ns())
     for attempt in range(4):
         pid = in_a_child(run, resume=attempt > 0)
-        kill_after(pid, events.Tail(run.events), lines=chance.randint(2, 15), delay=chance.uniform(0, 0.05))
+        kill_after(pid, events.EventTail(run.events), lines=chance.randint(2, 15), delay=chance.uniform(0, 0.05))
         assert liveness.state_of(run).state == "lost"
     assert os.waitpid(in_a_child(run, resume=True), 0)[1] == 0
     assert liveness.state_of(run).state == "done"
@@ -139,10 +139,10 @@ def test_a_stop_is_answered_with_a_checkpoint_and_resume_goes_on_exactly(
 ) -> None:
     run = make_run("stopped", **LONG)
     engine = subprocess.Popen([*train_command, str(run.path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    tail = events.Tail(run.events)
-    seen: list[dict] = []
+    tail = events.EventTail(run.events)
+    seen: list[events.AnyEvent] = []
     while not any(event["event"] == "train" for event in seen) and engine.poll() is None:
-        seen += tail.poll()
+        seen += tail.events()
         time.sleep(0.005)
     engine.send_signal(signal.SIGTERM)
     engine.send_signal(signal.SIGTERM)

@@ -9,7 +9,6 @@ import numpy as np
 import soundfile
 import soxr
 
-from engine.contract import sound
 from tui.audio.mixer import Samples
 
 # What every browser decodes as it lies on the disk; anything else is sent as FLAC.
@@ -28,9 +27,9 @@ def read(path: Path, rate: int) -> Samples:
     Resampling is done by soxr at its "HQ" quality. Raises UnreadableClip.
     """
     try:
-        samples, own_rate = sound.read(path)
-    except sound.BadSound as error:
-        raise UnreadableClip(_sentence(path, error)) from None
+        samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from error
     if len(samples) == 0:
         raise UnreadableClip(EMPTY)
     samples = np.nan_to_num(samples[:, :2])
@@ -42,30 +41,30 @@ def read(path: Path, rate: int) -> Samples:
 def duration(path: Path) -> float:
     """Length in seconds, from the file's header. Raises UnreadableClip."""
     try:
-        said = sound.header(path)
-    except sound.BadSound as error:
-        raise UnreadableClip(_sentence(path, error)) from None
-    if said.frames == 0:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from error
+    if info.frames == 0:
         raise UnreadableClip(EMPTY)
-    return said.seconds
+    return float(info.frames) / float(info.samplerate)
 
 
 def browser_bytes(path: Path) -> tuple[bytes, str]:
     """The clip's bytes and media type for a browser. Raises UnreadableClip."""
     try:
-        said = sound.header(path)
-        if (said.format, said.subtype) in BROWSER_READS:
-            return path.read_bytes(), "audio/wav" if said.format == "WAV" else "audio/flac"
-        samples, rate = sound.read(path)
+        info = soundfile.info(str(path))
+        if (info.format, info.subtype) in BROWSER_READS:
+            return path.read_bytes(), "audio/wav" if info.format == "WAV" else "audio/flac"
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         packed = io.BytesIO()
         soundfile.write(packed, np.nan_to_num(samples[:, :2]), rate, format="FLAC", subtype="PCM_24")
-    except (sound.BadSound, soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableClip(_sentence(path, error)) from None
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from error
     return packed.getvalue(), "audio/flac"
 
 
 def _sentence(path: Path, error: Exception) -> str:
     if not path.exists():
         return "the file is missing; make the clips again, or go on with the others."
-    reason = str(error) if isinstance(error, sound.BadSound) else getattr(error, "strerror", None) or "unknown format"
-    return f"the file cannot be read as audio ({reason}); make the clip again."
+    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or "unknown format"
+    return f"the file cannot be read as audio ({reason.rstrip('.')}); make the clip again."

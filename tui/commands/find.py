@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from engine.contract import config, paths, rundir
@@ -29,10 +30,12 @@ def runs_dir(args: argparse.Namespace) -> Path:
 def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
     """The run of that name in the runs folder, or at that path."""
     folder = runs_dir(args)
-    if (folder / name / "config.toml").is_file():
+    if rundir.is_run(folder / name):
         return rundir.RunDir(folder / name)
-    if "/" in name or Path(name).is_dir():
+    if "/" in name or os.path.isdir(name):
         return rundir.open_run(paths.expanded(name))
+    if os.path.isdir(folder / name):
+        return rundir.open_run(folder / name)
     raise UserError(f"There is no run {name} in {folder}; `mgl-tui runs` lists the runs.")
 
 
@@ -42,9 +45,9 @@ def run_or_clips(args: argparse.Namespace, name: str) -> rundir.RunDir:
     if named.name == store.RESULTS and named.is_file():
         named = named.parent
     for path in (runs_dir(args) / name, named):
-        if path.is_dir() and store.is_foreign(path):
+        if os.path.isdir(path) and store.is_foreign(path):
             return rundir.RunDir(path)
-    if named.is_dir() and not any((path / "config.toml").is_file() for path in (runs_dir(args) / name, named)):
+    if named.is_dir() and not any(rundir.is_run(path) for path in (runs_dir(args) / name, named)):
         raise UserError(
             f"{name} holds neither a run (config.toml) nor clips ({store.RESULTS}, also in a folder evaluation); "
             "`mgl-tui runs` lists the runs."

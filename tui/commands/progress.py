@@ -6,9 +6,21 @@ import shutil
 import signal
 import sys
 import time
-from typing import Any
 
 from engine.contract import events, liveness
+from engine.contract.events import (
+    AnyEvent,
+    Best,
+    Checkpoint,
+    EventTail,
+    Health,
+    Note,
+    Progress,
+    Start,
+    State,
+    Train,
+    Valid,
+)
 from engine.contract.rundir import RunDir
 from engine.contract.text import plain
 from tui.commands import say
@@ -24,17 +36,15 @@ PLAIN_EVERY = 10.0
 def follow(run: RunDir, pid: int, *, since: int = 0) -> liveness.RunState:
     """Show a run's events until its engine, a child of this process, ends; returns how it ended.
 
-    ``since`` is how many events stood in the log before the engine was started.
+    ``since`` is the length of the log before the engine was started.
     """
     view = _Bar() if sys.stderr.isatty() else _Lines()
-    tail = events.Tail(run.events)
-    seen = 0
+    tail = EventTail(run.events, start=since)
     with view:
         while True:
             status = launch.exit_status(pid)
-            for event in tail.poll():
-                seen += 1
-                if seen > since:
+            while found := tail.events():
+                for event in found:
                     view.show(event)
             if status is not None:
                 break
@@ -67,28 +77,26 @@ def last_words(run: RunDir) -> str:
     return lines[-1] if lines else f"the engine ended without a word; {run.engine_log} is empty"
 
 
-def sentence(event: dict[str, Any]) -> str:
+def sentence(event: AnyEvent) -> str:
     """One line for an event worth one; "" for the others."""
-    kind = event["event"]
-    if kind == "start":
-        return (
-            f"{event.get('train_clips')} train and {event.get('valid_clips')} valid clips, "
-            f"{event.get('total_steps')} steps, {event.get('trainable_parameters')} trainable parameters "
-            f"on {event.get('device')}"
-        )
-    if kind == "state" and event.get("state") not in (None, "training", "validating", "saving"):
-        return str(event["state"]) + (f": {event['error']}" if event.get("error") else "")
-    if kind == "valid" and event.get("loss") is not None:
-        name = "base model" if event.get("step") == 0 else f"step {event.get('step')}"
-        return f"{name}: valid {event['loss']:.3f}"
-    if kind == "best" and event.get("loss") is not None:
-        return f"step {event.get('step')}: new best {event['loss']:.3f}"
-    if kind == "checkpoint":
-        return f"saved {event.get('path')}"
-    if kind == "health" and event.get("verdict") not in (None, "ok"):
-        return f"{event.get('name')}: {event.get('verdict')}, {event.get('evidence')}"
-    if kind == "note":
-        return str(event.get("text", ""))
+    match event:
+        case Start():
+            return (
+                f"{event.train_clips} train and {event.valid_clips} valid clips, {event.total_steps} steps, "
+                f"{event.trainable_parameters} trainable parameters on {event.device}"
+            )
+        case State() if event.state not in ("training", "validating", "saving"):
+            return event.state + (f": {event.error}" if event.error else "")
+        case Valid() if event.loss is not None:
+            return f"{f'step {event.step}' if event.step else 'base model'}: valid {event.loss:.3f}"
+        case Best() if event.loss is not None:
+            return f"step {event.step}: new best {event.loss:.3f}"
+        case Checkpoint():
+            return f"saved {event.path}"
+        case Health() if event.verdict != "ok":
+            return f"{event.name}: {event.verdict}, {event.evidence}"
+        case Note():
+            return event.text
     return ""
 
 
@@ -105,27 +113,27 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: AnyEvent) -> None:
         line = sentence(event)
-        if event["event"] == "start":
-            self._total = event.get("total_steps") or 0
-        if event["event"] == "train":
-            loss = event.get("loss")
-            line = self._sometimes("training", event.get("step"), self._total, "steps")
-            if line and loss is not None:
-                line += f", loss {loss:.3f}"
-        elif event["event"] == "progress":
-            line = self._sometimes(event.get("phase", ""), event.get("done"), event.get("total"), event.get("unit", ""))
+        match event:
+            case Start():
+                self._total = event.total_steps
+            case Train():
+                line = self._sometimes("training", event.step, self._total, "steps")
+                if line and event.loss is not None:
+                    line += f", loss {event.loss:.3f}"
+            case Progress():
+                line = self._sometimes(event.phase, event.done, event.total, event.unit)
         if line:
             say.aside(line)
 
-    def _sometimes(self, phase: str, done: Any, total: Any, unit: str | None) -> str:
+    def _sometimes(self, phase: str, done: float, total: float, unit: str) -> str:
         name, last = self._last
         now = time.monotonic()
         if name == phase and now - last < PLAIN_EVERY and done != total:
             return ""
         self._last = (phase, now)
-        return f"{phase} {done}/{total} {unit or ''}".rstrip()
+        return f"{phase} {done:.0f}/{total:.0f} {unit}".rstrip()
 
 
 class _Bar:
@@ -133,9 +141,10 @@ class _Bar:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
 
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description:<12}", markup=False), BarColumn(),
             TextColumn("{task.completed:g}/{task.total:g}"), TextColumn("{task.fields[detail]}", markup=False),
             TimeRemainingColumn(),
@@ -152,21 +161,21 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, event: dict[str, Any]) -> None:
-        kind = event["event"]
+    def show(self, event: AnyEvent) -> None:
         line = sentence(event)
         if line:
             self._progress.console.print(plain(line), highlight=False, markup=False)
-        if kind == "start":
-            self._total = event.get("total_steps") or 1
-        elif kind == "train":
-            loss = event.get("loss")
-            self._move("training", event.get("step"), self._total, f"loss {loss:.3f}" if loss is not None else "")
-        elif kind == "progress":
-            self._move(event.get("phase", ""), event.get("done"), event.get("total"), event.get("unit") or "")
+        match event:
+            case Start():
+                self._total = event.total_steps
+            case Train():
+                loss = "" if event.loss is None else f"loss {event.loss:.3f}"
+                self._move("training", event.step, self._total, loss)
+            case Progress():
+                self._move(event.phase, event.done, event.total, event.unit)
 
-    def _move(self, phase: str, done: Any, total: Any, detail: str) -> None:
+    def _move(self, phase: str, done: float, total: float, detail: str) -> None:
         if phase != self._phase:
             self._phase = phase
             self._progress.reset(self._task, description=plain(phase))
-        self._progress.update(self._task, completed=done or 0, total=total or 1, detail=plain(detail))
+        self._progress.update(self._task, completed=done, total=total or 1, detail=plain(detail))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.contract import config, paths, typed
+from engine.contract import config, paths, rundir, typed
 from engine.contract.errors import UserError
 from tui.commands import find, say
 from tui.runs import store
@@ -33,6 +33,8 @@ def runs(args: argparse.Namespace) -> int:
             for s in summaries
         ],
     )  # fmt: skip
+    if closed := rundir.closed(find.runs_dir(args)):
+        say.aside(f"{', '.join(path.name for path in closed)} cannot be read: the folder belongs to another user.")
     cache = paths.cache_dir(find.settings(args).data.cache_dir)
     say.line(f"cache {cache}: {store.disk_usage(cache) / 1e6:,.1f} MB")
     return 0

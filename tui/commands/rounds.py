@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.contract import config, events, liveness, paths, rundir
+from engine.contract import config, liveness, paths, rundir
 from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
 from tui.commands import find, say
 from tui.commands.progress import follow, last_words
 from tui.runs import launch
+
+SILENCE = 60.0
+"""Seconds without an event after which an engine that was asked to stop is no longer waited for."""
 
 
 def train(args: argparse.Namespace) -> int:
@@ -54,10 +57,35 @@ def stop(args: argparse.Namespace) -> int:
         say.line(f"{run.name} is not running ({liveness.state_of(run).state}); nothing to stop.")
         return 0
     launch.stop(run)
-    while liveness.is_held(run):
-        time.sleep(0.2)
+    _wait_for_the_end(run)
     say.line(f"{run.name}: {liveness.state_of(run).state}")
     return 0
+
+
+def _wait_for_the_end(run: rundir.RunDir) -> None:
+    """Wait while an engine that was asked to stop does so. Raises UserError when it gives no sign of life."""
+    began = heard = time.monotonic()
+    size, told = 0, False
+    while liveness.is_held(run):
+        time.sleep(0.2)
+        now, before = time.monotonic(), size
+        size = run.events.stat().st_size if run.events.is_file() else 0
+        heard = now if size != before else heard
+        phase, pid = liveness.state_of(run).phase or "starting", liveness.holder(run).pid
+        if launch.is_suspended(run):
+            raise UserError(
+                f"The engine of {run.name} (pid {pid}) is suspended while {phase}: it stops as soon as it goes on; "
+                f"`kill -CONT {pid}` lets it."
+            )
+        if now - heard > SILENCE:
+            raise UserError(
+                f"The engine of {run.name} (pid {pid}) was asked to stop {now - began:.0f} s ago and has said nothing "
+                f"since, while {phase}; it stops when it comes to, or end it with `kill -KILL {pid}`: "
+                "what its last checkpoint holds is kept."
+            )
+        if now - began > 5 and not told:
+            told = True
+            say.aside(f"{run.name} ends its step and saves; until then it is {phase}.")
 
 
 def merge(args: argparse.Namespace) -> int:
@@ -118,7 +146,12 @@ def _change_settings(run: rundir.RunDir, assignments: list[str]) -> None:
     new = config.resolved(config.override(old, assignments), Path.cwd())
     for line in refuse_changes(old, new):
         say.aside(f"changed: {line}")
-    rundir.write_atomically(run.config, config.dumps(new))
+    try:
+        rundir.write_atomically(run.config, config.dumps(new))
+    except OSError as error:
+        raise UserError(
+            f"{run.config} cannot be written ({error.strerror}); the run is as it was. Copy it to where you may write."
+        ) from None
 
 
 def _run_engine(
@@ -128,7 +161,7 @@ def _run_engine(
     set_name: str | None = None,
 ) -> int:
     """Start an engine on the run; come back at once when asked to, else show its progress to the end."""
-    since = len(events.read(run.events))
+    since = run.events.stat().st_size if run.events.is_file() else 0
     pid = start(run)
     if args.detach:
         say.line(f"{run.path}")

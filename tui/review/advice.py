@@ -6,31 +6,29 @@ that fire never contradict one another, and there are at most three.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.contract import config
-from engine.contract import events as event_log
 from engine.contract.config import Settings
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.review.facts import listening, training
 from tui.review.results import Results, load_results
 from tui.review.rules import RULES, Advice
+from tui.runs.history import History
 
 MOST = 3
 FITS_MORE = ("train.epochs", "train.learning_rate", "lora.rank")
 """Settings whose rise fits the training clips more closely: what overfitting forbids."""
 
 
-def advise(
-    settings: Settings, events: Iterable[Mapping[str, Any]], results: Results | None = None
-) -> list[dict[str, Any]]:
+def advise(settings: Settings, history: History, results: Results | None = None) -> list[dict[str, Any]]:
     """All rules as ``{"rule", "fires", "for", "against", "needs", "changes"}``: those that fire first, then by weight.
 
     ``changes`` maps dotted setting names to new values; it is empty where a setting is not the remedy.
     """
-    seen, heard = training(settings, events), listening(results)
+    seen, heard = training(settings, history), listening(results)
     found = settle([rule(settings, seen, heard) for rule in RULES], settings)
     return [advice.as_data() for advice in sorted(found, key=lambda advice: not advice.fires)]
 
@@ -41,7 +39,7 @@ def advise_run(run: RunDir) -> list[dict[str, Any]]:
         results = load_results(run.path)
     except UserError:
         results = None
-    return advise(run.settings(), event_log.read(run.events), results)
+    return advise(run.settings(), History.of(run.events), results)
 
 
 def settle(found: Sequence[Advice], settings: Settings) -> list[Advice]:

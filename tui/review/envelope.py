@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.contract import sound
 from engine.contract.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,8 +75,10 @@ def _filters(rate: int, bands: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def _mono(path: Path, changed: int) -> tuple[NDArray[np.float32], int]:
+    import soundfile
+
     try:
-        samples, rate = sound.read(path)
-    except sound.BadSound as error:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
         raise UserError(f"{path} cannot be read as audio ({error}); make the clips again.") from None
-    return samples.mean(axis=1), rate
+    return samples.mean(axis=1), int(rate)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Any
 
 from engine.contract.config import Settings
 from tui.review.results import Results
@@ -64,12 +65,8 @@ class Listening:
     complete: bool = False
 
 
-def training(settings: Settings, events: Iterable[Mapping[str, Any]]) -> Training:
-    history = History()
-    history.add([dict(event) for event in events])
-    losses = [loss for loss in history.columns["loss"].values if math.isfinite(loss)]
-    norms = [norm for norm in history.columns["grad_norm"].values if math.isfinite(norm)]
-    rates = [rate for rate in history.columns["lr"].values if math.isfinite(rate)]
+def training(settings: Settings, history: History) -> Training:
+    losses, norms, rates = (_finite(history.columns[name].values) for name in ("loss", "grad_norm", "lr"))
     valid = [(v.step, v.loss) for v in history.valid if v.step > 0 and math.isfinite(v.loss)]
     best_step, best = min(valid, key=lambda v: v[1], default=(0, NAN))
     last = valid[-1][1] if valid else NAN
@@ -125,11 +122,20 @@ def _slope(points: list[tuple[int, float]]) -> float:
     return 100 * sum((p[0] - x) * (p[1] - y) for p in points) / spread if spread else NAN
 
 
-def _spikes(losses: list[float], window: int = 50) -> int:
+def _finite(values: array[float]) -> array[float]:
+    return array("d", (value for value in values if math.isfinite(value)))
+
+
+def _spikes(losses: array[float], window: int = 50) -> int:
     found = 0
+    # Kept in order as the window moves on: the median of each of a million windows is then where it lies.
+    before = sorted(losses[:10])
     for at in range(10, len(losses)):
-        before = losses[max(0, at - window) : at]
-        middle = median(before)
-        spread = median(abs(loss - middle) for loss in before)
-        found += losses[at] > middle + 6 * max(spread, 0.02 * abs(middle))
+        if at > window:
+            del before[bisect_left(before, losses[at - window - 1])]
+        middle = (before[(len(before) - 1) // 2] + before[len(before) // 2]) / 2
+        if losses[at] > middle + 0.12 * abs(middle):
+            spread = median(abs(loss - middle) for loss in before)
+            found += losses[at] > middle + 6 * spread
+        insort(before, losses[at])
     return found

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.contract import sound
 from engine.contract.rundir import write_atomically
 from tui.review.evaluation import Clip, Item
 
@@ -106,9 +105,11 @@ def _measured(path: Path) -> float | None:
 
 def measure(path: Path) -> float | None:
     """Integrated loudness of a file in LUFS; None when it cannot be read as audio."""
+    import soundfile
+
     try:
-        samples, rate = sound.read(path)
-    except sound.BadSound:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (soundfile.SoundFileError, RuntimeError):
         return None
     return integrated(samples, rate)
 

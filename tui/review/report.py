@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.contract import config, events, liveness
+from engine.contract import config, liveness
 from engine.contract.errors import UserError
+from engine.contract.events import Start
 from engine.contract.rundir import RunDir
 from tui.review import loudness, statistics
 from tui.review.evaluation import Evaluation, open_evaluation
@@ -36,7 +37,7 @@ class Report:
     parent: str | None = None
     changes: list[config.Change] = field(default_factory=list)
     """What changed since the parent run."""
-    start: dict[str, Any] = field(default_factory=dict)
+    start: Start | None = None
     valid: list[tuple[int, float]] = field(default_factory=list)
     """(step, loss), the base model's at step 0."""
     elapsed: float = 0.0
@@ -77,17 +78,16 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
         decision = gate.read(run.path)
     except UserError as error:
         problems.append(str(error))
-    log = events.read(run.events)
-    history = History()
-    history.add(log)
+    history = History.of(run.events)
+    problems += history.problems()
     parent, changed = _since_parent(run, settings)
     return Report(
         name=run.name,
-        state=_state(run, log),
+        state=_state(run, history),
         settings=config.values(settings) if settings else {},
         parent=parent,
         changes=changed,
-        start=history.start,
+        start=history.start if history.started else None,
         valid=[(v.step, v.loss) for v in history.valid],
         elapsed=history.elapsed,
         results=results,
@@ -118,10 +118,10 @@ def _since_parent(run: RunDir, settings: config.Settings | None) -> tuple[str | 
         return None, []
 
 
-def _state(run: RunDir, log: list[dict[str, Any]]) -> str:
+def _state(run: RunDir, history: History) -> str:
     if not run.config.is_file():
         return "clips of another script"
-    state = liveness.state_of(run, log)
+    state = liveness.state_from(run, history.state, begun=history.count > 0)
     return f"{state.state}: {state.error}" if state.error else state.state
 
 
@@ -269,10 +269,10 @@ def _training(found: Report) -> list[str]:
     lines: list[str] = []
     start = found.start
     if start:
-        counts = f"{start.get('train_clips', '?')} train and {start.get('valid_clips', '?')} valid clips"
+        counts = f"{start.train_clips or '?'} train and {start.valid_clips or '?'} valid clips"
         lines.append(
-            f"{counts}, {start.get('total_steps', '?')} steps on {start.get('device', '?')}, "
-            f"{found.elapsed / 60:.1f} min, {start.get('trainable_parameters', '?')} trainable parameters"
+            f"{counts}, {start.total_steps or '?'} steps on {start.device or '?'}, "
+            f"{found.elapsed / 60:.1f} min, {start.trainable_parameters or '?'} trainable parameters"
         )
     finite = [(step, loss) for step, loss in found.valid if math.isfinite(loss)]
     if finite:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.contract import config, events
+from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.review import loudness, measured, statistics
@@ -60,9 +60,7 @@ def load_side(path: Path) -> Side:
         results = load_results(path).finished()
     except UserError:
         results = None
-    history = History()
-    history.add(events.read(run.events))
-    return Side(path, settings, history, results)
+    return Side(path, settings, History.of(run.events), results)
 
 
 def settings_rows(sides: Sequence[Side], *, every: bool = False) -> tuple[list[tuple[str, list[Any]]], int]:

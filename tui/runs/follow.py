@@ -6,10 +6,12 @@ import time
 from typing import Protocol
 
 from engine.contract import liveness
+from engine.contract.events import EventTail
 from engine.contract.liveness import RunState
 from engine.contract.rundir import RunDir
+from engine.contract.tail import BITE
 from tui.runs.history import History
-from tui.runs.tail import BITE, EventTail, TextTail
+from tui.runs.tail import TextTail
 
 
 class LogSource(Protocol):
@@ -77,8 +79,7 @@ class Followed:
             self._vanished = self._vanished or time.time()
             return
         self._vanished = 0.0
-        last = {"event": "state", "state": self.history.phase, "error": self.history.error}
-        self.state = liveness.state_of(self.run, [last] if self.history.count else [])
+        self.state = liveness.state_from(self.run, self.history.state, begun=self.history.count > 0)
 
     def now(self) -> float:
         return time.time()
@@ -99,6 +100,4 @@ class Followed:
             said.insert(0, f"the run folder is gone since {at}; what was read before is still shown")
         elif self._tail.gone:
             said.insert(0, "events.jsonl is gone; what was read before is still shown")
-        if self._tail.unreadable:
-            said.append(f"{self._tail.unreadable} lines of events.jsonl could not be read")
-        return said
+        return said + self._tail.problems()

@@ -1,25 +1,42 @@
 """What a run's events add up to: columns for the charts and the latest of everything else.
 
-``History.add`` folds events in as they come, from a log that is being followed or from one that is replayed. It
-believes nothing: an event with a missing or foreign field is used as far as it goes, and what looked wrong is kept in
-``problems`` for the screen to say.
+``History.add`` folds events in as they come, from a log that is being followed or from one that is replayed. What their
+order and their times have wrong is kept in ``problems`` for the screen to say.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import accumulate
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import accumulate, groupby
+from operator import lt
+from pathlib import Path
+from typing import NamedTuple
 
-from engine.contract.events import EVENTS
+from engine.contract.events import (
+    AnyEvent,
+    Best,
+    Checkpoint,
+    Clip,
+    EventTail,
+    Gpu,
+    Health,
+    Note,
+    Other,
+    Progress,
+    Start,
+    State,
+    Train,
+    Valid,
+)
 from tui.runs.series import NAN, Series, Smoothed
 
 COLUMNS = ("loss", "lr", "grad_norm", "clips_per_second", "data_wait", "scale")
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 
 
-class Valid(NamedTuple):
+class Validation(NamedTuple):
     step: int
     loss: float
     per_codebook: list[float]
@@ -37,7 +54,10 @@ class History:
     """All that the Monitor shows of one run."""
 
     def __init__(self) -> None:
-        self.start: dict[str, Any] = {}
+        self.start = Start(t=0.0)
+        """The last engine's; all empty before the first."""
+        self.started = False
+        self.state: State | None = None
         self.phase = ""
         self.phase_since = NAN
         self.error = ""
@@ -48,7 +68,7 @@ class History:
         self.columns = {name: Series() for name in COLUMNS}
         self.smooth = Smoothed(0.9)
         self.marks: list[Mark] = []
-        self.valid: list[Valid] = []
+        self.valid: list[Validation] = []
         self.valid_seconds = array("d")
         self.best: tuple[int, float] | None = None
         self.checkpoints: list[tuple[int, float]] = []
@@ -58,16 +78,18 @@ class History:
         self.phase_seconds: dict[str, float] = {}
         """Time spent in each phase that has ended, over all engines of the run."""
         self._phase_began = 0.0
-        self.counted: dict[str, Any] = {}
+        self.counted: Progress | None = None
         """The latest progress event of the phase that runs; what it counts need not have the phase's name."""
         self._counted_from = (NAN, 0.0)
-        self.gpu: dict[int, dict[str, Any]] = {}
+        self.gpu: dict[int, Gpu] = {}
         self.gpu_peak: dict[int, float] = {}
         self.memory_seconds = array("d")
         self.memory = Series()
-        self.health: dict[str, dict[str, Any]] = {}
+        self.health: dict[str, Health] = {}
         self.clips = 0
         self.notes: list[str] = []
+        self.unread: list[str] = []
+        """What its reader could not read of the log, one short sentence each."""
         self.first_t = NAN
         self.last_t = NAN
         self.count = 0
@@ -87,7 +109,7 @@ class History:
 
     @property
     def total_steps(self) -> int:
-        return int(number(self.start.get("total_steps"), 0))
+        return self.start.total_steps
 
     @property
     def base_valid(self) -> float:
@@ -102,7 +124,7 @@ class History:
 
     @property
     def codebook_size(self) -> int:
-        return int(number(self.start.get("codebook_size"), 0))
+        return self.start.codebook_size
 
     @property
     def elapsed(self) -> float:
@@ -111,7 +133,7 @@ class History:
 
     def problems(self) -> list[str]:
         """What in the log looked wrong, one short sentence each."""
-        said = []
+        said = list(self.unread)
         if self.unknown:
             names = ", ".join(sorted(self.unknown)[:3])
             said.append(f"{sum(self.unknown.values())} events of unknown kind passed over ({names})")
@@ -143,7 +165,7 @@ class History:
         """(done, total) of the phase that runs; total 0 when it does not count anything."""
         if self.phase in ("training", "validating", "saving"):
             return self.step, self.total_steps
-        return number(self.counted.get("done"), 0), number(self.counted.get("total"), 0)
+        return (self.counted.done, self.counted.total) if self.counted else (0, 0)
 
     def xs(self, axis: str) -> array[float]:
         """The x of every train event on one axis: step, clips or time (hours are for the screen)."""
@@ -170,42 +192,65 @@ class History:
 
     # -- folding events in
 
-    def add(self, events: list[dict[str, Any]]) -> None:
+    @classmethod
+    def of(cls, path: Path) -> History:
+        """The history of a whole log, which never lies in memory as such; an empty one when there is none."""
+        history, tail = cls(), EventTail(path)
+        while events := tail.events():
+            history.add(events)
+        history.unread = tail.problems()
+        return history
+
+    def add(self, events: Sequence[AnyEvent]) -> None:
         """Fold in events in the order they were written."""
-        at = 0
-        while at < len(events):
-            if events[at].get("event") != "train":
-                self._add_one(events[at])
-                at += 1
+        for kind, group in groupby(events, type):
+            if kind is Train:
+                self._add_train(list(group))  # type: ignore[arg-type]
                 continue
-            end = at + 1
-            while end < len(events) and events[end].get("event") == "train":
-                end += 1
-            self._add_train(events[at:end])
-            at = end
+            for event in group:
+                self._tick(event, gap=kind is Start)
+                self._add_one(event)
         self.count += len(events)
 
-    def _add_one(self, event: dict[str, Any]) -> None:
-        self._tick(event, gap=event["event"] == "start")
-        name = event["event"]
-        if name in EVENTS:
-            getattr(self, f"_on_{name}")(event)
-        else:
-            self.unknown[name] = self.unknown.get(name, 0) + 1
+    def _add_one(self, event: AnyEvent) -> None:
+        match event:
+            case Start():
+                self._on_start(event)
+            case State():
+                self._on_state(event)
+            case Progress():
+                if self.counted is None or self.counted.phase != event.phase:
+                    self._counted_from = event.t, event.done
+                self.counted = event
+            case Valid():
+                self._on_valid(event)
+            case Best() if event.loss is not None:
+                self.best = (event.step, event.loss)
+            case Checkpoint():
+                self.checkpoints.append((event.step, event.t))
+            case Gpu():
+                self._on_gpu(event)
+            case Health():
+                self.health[event.name] = event
+            case Clip():
+                self.clips += 1
+            case Note():
+                self.notes.append(event.text)
+            case Other():
+                self.unknown[event.event] = self.unknown.get(event.event, 0) + 1
 
-    def _tick(self, event: dict[str, Any], *, gap: bool = False) -> None:
+    def _tick(self, event: AnyEvent, *, gap: bool = False) -> None:
         if gap:
-            self.last_t = number(event["t"], self.last_t)
-        self._ticks([event])
+            self.last_t = event.t
+        self._ticks([event.t])
 
-    def _ticks(self, events: list[dict[str, Any]]) -> list[float]:
-        """Seconds worked until each event. A clock that jumps back adds nothing and is counted."""
+    def _ticks(self, times: list[float]) -> list[float]:
+        """Seconds worked until each time. A clock that jumps back adds nothing and is counted."""
         last, elapsed = self.last_t, self._elapsed
         if last != last:
-            self.first_t = last = events[0]["t"]
+            self.first_t = last = times[0]
         seconds = []
-        for event in events:
-            t = event["t"]
+        for t in times:
             if t >= last:
                 elapsed += t - last
             elif t < last - 1:
@@ -215,43 +260,46 @@ class History:
         self.last_t, self._elapsed = last, elapsed
         return seconds
 
-    def _add_train(self, events: list[dict[str, Any]]) -> None:
+    def _add_train(self, events: list[Train]) -> None:
         kept = self._in_order(events)
         if not kept:
             return
-        self.seconds.extend(self._ticks(kept))
-        self.steps.extend([event["step"] for event in kept])
+        self.seconds.extend(self._ticks([event.t for event in kept]))
+        self.steps.extend([event.step for event in kept])
         for name, series in self.columns.items():
             series.extend(_column(kept, name))
         losses = self.columns["loss"].values[-len(kept) :]
         self.smooth.extend(losses)
-        for event, loss in zip(kept, losses, strict=True):
-            if loss != loss:
-                self.marks.append(Mark(int(event["step"]), str(event.get("loss_reason") or "no number")))
-        self.skipped += sum(1 for event in kept if event.get("skipped"))
+        self.marks += [
+            Mark(event.step, event.loss_reason or "no number")
+            for event, loss in zip(kept, losses, strict=True)
+            if loss != loss
+        ]
+        self.skipped = max(self.skipped, *[int(event.skipped) for event in kept])
         last = self.clips_seen[-1] if self.clips_seen else 0.0
         self.clips_seen.extend(accumulate(_column(kept, "clips_seen"), _not_less, initial=last))
         self.clips_seen.pop(-len(kept) - 1)
-        self.epoch = number(kept[-1].get("epoch"))
+        self.epoch = number(kept[-1].epoch)
         self._at = self.steps[-1]
 
-    def _in_order(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _in_order(self, events: list[Train]) -> list[Train]:
         """The train events whose step is beyond the last one.
 
         A resumed engine comes to steps of its predecessor again, and logs those that came out differently: they
         replace the old ones. Any other step that goes back is passed over.
         """
         last = self.steps[-1] if self.steps else -1.0
+        steps = [last, *[event.step for event in events]]
+        if all(map(lt, steps, steps[1:])):
+            self._known_until = -1.0
+            return events
         kept, replaced = [], 0
         for event in events:
-            step = event.get("step")
-            if not isinstance(step, (int, float)):
-                self.out_of_order += 1
-            elif step > last:
+            if event.step > last:
                 kept.append(event)
-                last = step
+                last = event.step
                 self._known_until = -1.0
-            elif step <= self._known_until and self._replace(event):
+            elif event.step <= self._known_until and self._replace(event):
                 replaced += 1
             else:
                 self.out_of_order += 1
@@ -259,94 +307,66 @@ class History:
             self._smooth_again(self.smooth.factor)
         return kept
 
-    def _replace(self, event: dict[str, Any]) -> bool:
-        step = event["step"]
-        at = bisect_left(self.steps, step)
-        if at == len(self.steps) or self.steps[at] != step:
+    def _replace(self, event: Train) -> bool:
+        at = bisect_left(self.steps, event.step)
+        if at == len(self.steps) or self.steps[at] != event.step:
             return False
         for name, series in self.columns.items():
-            series.replace(at, number(event.get(name)))
-        self.marks = [mark for mark in self.marks if mark.step != step]
-        if event.get("loss") is None:
-            self.marks.append(Mark(int(step), str(event.get("loss_reason") or "no number")))
-        self._ticks([event])
-        self._at = step
+            series.replace(at, number(getattr(event, name)))
+        self.marks = [mark for mark in self.marks if mark.step != event.step]
+        if event.loss is None:
+            self.marks.append(Mark(event.step, event.loss_reason or "no number"))
+        self._ticks([event.t])
+        self._at = event.step
         return True
 
-    def _on_start(self, event: dict[str, Any]) -> None:
-        self.start = event
+    def _on_start(self, event: Start) -> None:
+        self.start, self.started = event, True
         self.error = ""
         self._known_until = self.steps[-1] if self.steps else -1.0
-        if event.get("resumed_from") is not None:
-            self._at = number(event["resumed_from"], 0)
-            self.resumed.append(int(self._at))
+        if event.resumed_step is not None:
+            self._at = event.resumed_step
+            self.resumed.append(event.resumed_step)
 
-    def _on_state(self, event: dict[str, Any]) -> None:
+    def _on_state(self, event: State) -> None:
         if self.phase:
             spent = self.phase_seconds.get(self.phase, 0.0) + self._elapsed - self._phase_began
             self.phase_seconds[self.phase] = spent
         self._phase_began = self._elapsed
-        self.phase = str(event.get("state") or "")
-        self.phase_since = number(event.get("t"))
-        self.error = str(event.get("error") or "")
-        self.counted = {}
+        self.state, self.phase, self.phase_since, self.error = event, event.state, event.t, event.error or ""
+        self.counted = None
 
-    def _on_progress(self, event: dict[str, Any]) -> None:
-        if self.counted.get("phase") != event.get("phase"):
-            self._counted_from = event["t"], number(event.get("done"), 0)
-        self.counted = event
-
-    def _on_valid(self, event: dict[str, Any]) -> None:
-        step = int(number(event.get("step"), 0))
-        parts = event.get("per_codebook")
-        codebooks = [number(value) for value in parts] if isinstance(parts, list) else []
-        valid = Valid(step, number(event.get("loss")), codebooks, number(event.get("t")))
-        at = bisect_left([v.step for v in self.valid], step)
-        if at < len(self.valid) and self.valid[at].step == step:
+    def _on_valid(self, event: Valid) -> None:
+        valid = Validation(event.step, number(event.loss), [number(loss) for loss in event.per_codebook], event.t)
+        at = bisect_left(self.valid, event.step, key=lambda known: known.step)
+        if at < len(self.valid) and self.valid[at].step == event.step:
             self.valid[at] = valid
             return
         self.valid.insert(at, valid)
         self.valid_seconds.insert(at, self._elapsed)
 
-    def _on_best(self, event: dict[str, Any]) -> None:
-        loss = number(event.get("loss"))
-        if loss == loss:
-            self.best = (int(number(event.get("step"), 0)), loss)
-
-    def _on_checkpoint(self, event: dict[str, Any]) -> None:
-        self.checkpoints.append((int(number(event.get("step"), 0)), number(event.get("t"))))
-
-    def _on_gpu(self, event: dict[str, Any]) -> None:
-        index = int(number(event.get("index"), 0))
+    def _on_gpu(self, event: Gpu) -> None:
+        index = event.index or 0
         self.gpu[index] = event
-        used = number(event.get("mem_used"), number(event.get("engine_rss")))
+        used = number(event.mem_used, number(event.engine_rss))
         if used == used:
             self.gpu_peak[index] = max(self.gpu_peak.get(index, 0.0), used)
         if index == min(self.gpu):
             self.memory.extend([used])
             self.memory_seconds.append(self._elapsed)
 
-    def _on_health(self, event: dict[str, Any]) -> None:
-        self.health[str(event.get("name") or "?")] = event
 
-    def _on_clip(self, event: dict[str, Any]) -> None:
-        self.clips += 1
-
-    def _on_note(self, event: dict[str, Any]) -> None:
-        self.notes.append(str(event.get("text") or ""))
+def number(value: float | None, otherwise: float = NAN) -> float:
+    """A number that an event tells, or ``otherwise`` where it tells none."""
+    return otherwise if value is None else float(value)
 
 
-def number(value: Any, otherwise: float = NAN) -> float:
-    """``value`` as a float, or ``otherwise`` when it is no number."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
-
-
-def _column(events: list[dict[str, Any]], name: str) -> array[float]:
-    values = [event.get(name) for event in events]
+def _column(events: list[Train], name: str) -> array[float]:
+    values = [getattr(event, name) for event in events]
     try:
-        return array("d", values)  # type: ignore[arg-type]
+        return array("d", values)
     except TypeError:
-        return array("d", [number(value) for value in values])
+        return array("d", [NAN if value is None else value for value in values])
 
 
 def _not_less(before: float, value: float) -> float:

@@ -44,7 +44,9 @@ def evaluate(
     if set_name:
         arguments += ["--set-name", set_name]
     if models:
-        arguments += ["--models", ",".join(models)]
+        # The engine has another working directory than who asks.
+        named = [str(Path(name).expanduser().resolve()) if "/" in name else name for name in models]
+        arguments += ["--models", ",".join(named)]
     if repeats is not None:
         arguments += ["--repeats", str(repeats)]
     return _engine(run, arguments)
@@ -67,6 +69,19 @@ def stop_after_validation(run: RunDir) -> bool:
 def kill(run: RunDir) -> bool:
     """End the engine at once; the run is lost and can be resumed from its last checkpoint."""
     return _signal(run, signal.SIGKILL)
+
+
+def is_suspended(run: RunDir) -> bool:
+    """Whether the engine's process is there and may not go on (SIGSTOP, or a debugger)."""
+    import psutil
+
+    holder = liveness.holder(run)
+    if holder.pid is None or holder.host not in (None, socket.gethostname()):
+        return False
+    try:
+        return bool(psutil.Process(holder.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP))
+    except psutil.Error:
+        return False
 
 
 def checkpoint_now(run: RunDir) -> bool:
@@ -129,11 +144,13 @@ def _signal(run: RunDir, number: signal.Signals) -> bool:
     if not liveness.is_held(run):
         return False
     holder = liveness.holder(run)
-    if holder.get("host") not in (None, socket.gethostname()):
-        raise UserError(f"The engine of {run.name} runs on {holder['host']}; stop it there.")
+    if holder.host not in (None, socket.gethostname()):
+        raise UserError(f"The engine of {run.name} runs on {holder.host}; stop it there.")
+    if holder.pid is None:
+        raise UserError(f"{run.lock} does not say which process holds {run.name}; `fuser {run.lock}` does.")
     try:
-        os.kill(int(holder["pid"]), number)
-    except (KeyError, TypeError, ValueError, ProcessLookupError):
+        os.kill(holder.pid, number)
+    except ProcessLookupError:
         return False
     except PermissionError:
         raise UserError(f"The engine of {run.name} belongs to another user; it can only be stopped by them.") from None

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.contract import typed
 from engine.contract.cards import Card, Nvml, read
+from engine.contract.events import Gpu
 
 
-def sample() -> dict[str, Any]:
-    """Fields as in a ``gpu`` event, of the GPU that an engine would use if there is one, and of the processor."""
+def sample() -> Gpu:
+    """The GPU that an engine would use, if there is one, and the processor."""
     nvml = Nvml()
     handle = _handle(nvml)
-    return {**_processor(), **({} if handle is None else nvml.sample(handle))}
+    told = {"t": time.time(), **_processor(), **({} if handle is None else nvml.sample(handle))}
+    return typed.convert(told, Gpu).value
 
 
 def gpu_busy() -> str:

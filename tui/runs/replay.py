@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from engine.contract.events import END_STATES
+from engine.contract.events import (
+    END_STATES,
+    AnyEvent,
+    Best,
+    Checkpoint,
+    EventTail,
+    Health,
+    Note,
+    Start,
+    State,
+    Train,
+    Valid,
+)
 from engine.contract.liveness import RunState
 from engine.contract.rundir import RunDir
 from tui.runs.history import History
-from tui.runs.tail import EventTail
 
 LONGEST_GAP = 10.0
 """Seconds of recorded time that a silence may last."""
@@ -29,11 +39,10 @@ class Replayed:
         self.run = run
         self.history = History()
         self.state = RunState("waiting")
-        tail = EventTail(run.events)
-        events: list[dict[str, Any]] = []
+        self._tail = tail = EventTail(run.events)
+        events: list[AnyEvent] = []
         while more := tail.events():
             events += more
-        self._unreadable = tail.unreadable
         self._due = schedule(events, speed)
         self._log = ReplayedLog()
         self._next = 0
@@ -76,13 +85,10 @@ class Replayed:
         return RunState("running", phase)
 
     def _successor_comes(self) -> bool:
-        return not self.over and self._due[self._next][1]["event"] == "start" and self.history.count > 0
+        return not self.over and isinstance(self._due[self._next][1], Start) and self.history.count > 0
 
     def problems(self) -> list[str]:
-        said = self.history.problems()
-        if self._unreadable:
-            said.append(f"{self._unreadable} lines of events.jsonl could not be read")
-        return said
+        return self.history.problems() + self._tail.problems()
 
 
 class ReplayedLog:
@@ -94,8 +100,8 @@ class ReplayedLog:
     def __init__(self) -> None:
         self._new: list[str] = []
 
-    def add(self, events: list[dict[str, Any]]) -> None:
-        self._new += [f"{clock_time(event['t'])} {words}" for event in events if (words := in_words(event))]
+    def add(self, events: list[AnyEvent]) -> None:
+        self._new += [f"{clock_time(event.t)} {words}" for event in events if (words := in_words(event))]
 
     def lines(self) -> list[str]:
         lines, self._new = self._new, []
@@ -107,34 +113,39 @@ def clock_time(t: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(t))
 
 
-def in_words(event: dict[str, Any]) -> str:
+def in_words(event: AnyEvent) -> str:
     """An event as a line of a log; empty for those that a log does not tell."""
-    name, step = event["event"], event.get("step")
-    if name == "train":
-        loss = event.get("loss")
-        shown = f"{loss:.4f}" if isinstance(loss, float) else f"{event.get('loss_reason')} (no step made)"
-        return f"step {step} loss {shown}"
-    words = {
-        "start": f"engine starts, {event.get('total_steps')} steps",
-        "state": f"{event.get('state')} {event.get('error') or ''}",
-        "valid": f"step {step} valid {event.get('loss')}",
-        "best": f"step {step} ★ best {event.get('loss')}",
-        "checkpoint": f"saved {event.get('path')}",
-        "health": f"{event.get('verdict')}: {event.get('evidence')}",
-        "note": str(event.get("text")),
-    }
-    return words.get(name, "").strip()
+    match event:
+        case Train(loss=None):
+            return f"step {event.step} loss {event.loss_reason or 'no number'} (no step made)"
+        case Train():
+            return f"step {event.step} loss {event.loss:.4f}"
+        case Start():
+            return f"engine starts, {event.total_steps} steps"
+        case State():
+            return f"{event.state} {event.error or ''}".strip()
+        case Valid():
+            return f"step {event.step} valid {event.loss}"
+        case Best():
+            return f"step {event.step} ★ best {event.loss}"
+        case Checkpoint():
+            return f"saved {event.path}"
+        case Health():
+            return f"{event.verdict}: {event.evidence}"
+        case Note():
+            return event.text
+    return ""
 
 
-def schedule(events: list[dict[str, Any]], speed: float) -> list[tuple[float, dict[str, Any]]]:
+def schedule(events: list[AnyEvent], speed: float) -> list[tuple[float, AnyEvent]]:
     """When each event happens, in seconds from the beginning of the replay."""
-    due: list[tuple[float, dict[str, Any]]] = []
-    at, last = 0.0, events[0]["t"] if events else 0.0
+    due: list[tuple[float, AnyEvent]] = []
+    at, last = 0.0, events[0].t if events else 0.0
     for event in events:
-        gap = max(0.0, min(event["t"] - last, LONGEST_GAP)) / speed
-        if event["event"] == "start" and due:
+        gap = max(0.0, min(event.t - last, LONGEST_GAP)) / speed
+        if isinstance(event, Start) and due:
             gap = LOST_FOR
         at += gap
-        last = event["t"]
+        last = event.t
         due.append((at, event))
     return due

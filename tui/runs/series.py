@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NAN = math.nan
 _BLOCK = 64
@@ -28,7 +28,10 @@ class Series:
 
     def extend(self, values: Iterable[float]) -> None:
         self.values.extend(values)
-        # Only whole blocks are summed up; the open end is looked at point by point.
+
+    def _sum_up(self) -> None:
+        # Only when they are asked for, since most columns are never drawn; and only whole blocks, the open end is
+        # looked at point by point.
         while (len(self._lows) + 1) * _BLOCK <= len(self.values):
             start = len(self._lows) * _BLOCK
             low, high = _extremes(self.values[start : start + _BLOCK])
@@ -45,6 +48,7 @@ class Series:
 
     def extremes(self, start: int, end: int) -> tuple[float, float]:
         """Minimum and maximum of values[start:end] without NaN; (nan, nan) when there is none."""
+        self._sum_up()
         first, last = -(-start // _BLOCK), end // _BLOCK
         if first >= last:
             return _extremes(self.values[start:end])
@@ -54,7 +58,10 @@ class Series:
         return low, high
 
 
-def _extremes(values: Iterable[float]) -> tuple[float, float]:
+def _extremes(values: Sequence[float]) -> tuple[float, float]:
+    total = sum(values)
+    if total == total and values:
+        return min(values), max(values)
     finite = [value for value in values if value == value]
     return (min(finite), max(finite)) if finite else (NAN, NAN)
 

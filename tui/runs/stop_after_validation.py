@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from engine.contract import liveness
+from engine.contract.events import AnyEvent, EventTail, State, Valid
 from engine.contract.rundir import RunDir
 from tui.runs import launch
-from tui.runs.tail import EventTail
 
 LOOK_EVERY = 0.3
 
@@ -26,15 +25,15 @@ class Watch:
     def __init__(self) -> None:
         self._validating = False
 
-    def sees(self, events: Iterable[dict[str, Any]]) -> bool:
+    def sees(self, events: Iterable[AnyEvent]) -> bool:
         """Feed new events; true once a validation is through."""
         for event in events:
-            if event["event"] == "valid":
+            if isinstance(event, Valid):
                 return True
-            if event["event"] == "state":
-                if self._validating and event.get("state") != "validating":
+            if isinstance(event, State):
+                if self._validating and event.state != "validating":
                     return True
-                self._validating = event.get("state") == "validating"
+                self._validating = event.state == "validating"
         return False
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import config, liveness
+from engine.contract import events as event_log
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir, list_runs
+from engine.contract.events import AnyEvent, Best, Checkpoint, Start, State, Train, Valid
+from engine.contract.rundir import RunDir, is_run, list_runs
+from engine.contract.tail import FileTail
 from tui.runs.history import NAN, number
-from tui.runs.tail import FileTail, parse
 
 RESULTS = "comparison_results.jsonl"
 ARCHIVE = "archive"
@@ -112,55 +114,51 @@ class _Reader:
         self._reset()
 
     def _reset(self) -> None:
-        self.state: dict[str, Any] = {}
+        self.state: State | None = None
         self.any = False
         self.valid: dict[int, float] = {}
         self.facts: dict[str, Any] = {}
-        self.first_train: dict[str, Any] = {}
+        self.first_train: Train | None = None
 
     def summary(self) -> RunSummary:
         while lines := self.tail.poll():
             if self.tail.restarted:
                 self._reset()
-            for event in parse(_needed(lines)):
+            for event in event_log.parse(_needed(lines)).events:
                 self._add(event)
         return self._summary()
 
-    def _add(self, event: dict[str, Any]) -> None:
+    def _add(self, event: AnyEvent) -> None:
         self.any = True
-        name, facts = event["event"], self.facts
-        facts["last_t"] = event["t"]
-        facts.setdefault("started", event["t"])
-        if name == "state":
-            self.state = event
-        elif name == "start":
-            facts["total_steps"] = int(number(event.get("total_steps"), 0))
-            facts["device"] = str(event.get("device") or "")
-            self.first_train = {}
-        elif name == "train":
-            self._add_train(event)
-        elif name == "valid":
-            self.valid[int(number(event.get("step"), 0))] = number(event.get("loss"))
-        elif name == "best":
-            facts["best_valid"], facts["best_step"] = number(event.get("loss")), int(number(event.get("step"), 0))
-        elif name == "checkpoint":
-            facts["checkpoint"] = int(number(event.get("step"), 0))
+        facts = self.facts
+        facts["last_t"] = event.t
+        facts.setdefault("started", event.t)
+        match event:
+            case State():
+                self.state = event
+            case Start():
+                facts["total_steps"], facts["device"] = event.total_steps, event.device
+                self.first_train = None
+            case Train():
+                self._add_train(event)
+            case Valid():
+                self.valid[event.step] = number(event.loss)
+            case Best():
+                facts["best_valid"], facts["best_step"] = number(event.loss), event.step
+            case Checkpoint():
+                facts["checkpoint"] = event.step
 
-    def _add_train(self, event: dict[str, Any]) -> None:
-        step = int(number(event.get("step"), 0))
-        self.facts["step"], self.facts["epoch"] = step, number(event.get("epoch"))
-        if event.get("loss") is None:
-            self.facts["non_finite"] = step
-        if not self.first_train:
-            self.first_train = event
-        steps = step - number(self.first_train.get("step"), 0)
-        if steps > 0 and event["t"] > self.first_train["t"]:
-            self.facts["seconds_per_step"] = (event["t"] - self.first_train["t"]) / steps
+    def _add_train(self, event: Train) -> None:
+        self.facts["step"], self.facts["epoch"] = event.step, number(event.epoch)
+        if event.loss is None:
+            self.facts["non_finite"] = event.step
+        first = self.first_train = self.first_train or event
+        if event.step > first.step and event.t > first.t:
+            self.facts["seconds_per_step"] = (event.t - first.t) / (event.step - first.step)
 
     def _summary(self) -> RunSummary:
         run = self.run
-        seen: list[dict[str, Any]] = [self.state] if self.state else [{"event": "note"}] if self.any else []
-        state = liveness.state_of(run, seen)
+        state = liveness.state_from(run, self.state, begun=self.any)
         losses = [self.valid[step] for step in sorted(self.valid)]
         summary = RunSummary(run.name, run.path, state.state, state.phase, state.error, valid=losses, **self.facts)
         summary.base_valid = self.valid.get(0, NAN)
@@ -295,13 +293,13 @@ def summary(run: RunDir) -> RunSummary:
 
 def evaluation_folders(path: Path) -> list[Path]:
     """Folders of clips in a run, the run's own prompts first; the folder itself if it holds a results file."""
-    if (path / RESULTS).is_file():
+    if os.path.isfile(path / RESULTS):
         return [path]
     try:
         names = sorted(entry.name for entry in os.scandir(path) if entry.name.startswith("evaluation"))
     except OSError:
         return []
-    return [path / name for name in names if (path / name / RESULTS).is_file()]
+    return [path / name for name in names if os.path.isfile(path / name / RESULTS)]
 
 
 def foreign_summary(path: Path) -> RunSummary:
@@ -312,7 +310,7 @@ def foreign_summary(path: Path) -> RunSummary:
 
 def is_foreign(path: Path) -> bool:
     """Whether a folder is no run but holds clips with their results file."""
-    return not (path / "config.toml").is_file() and bool(evaluation_folders(path))
+    return not is_run(path) and bool(evaluation_folders(path))
 
 
 def _foreign(runs_dir: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Protocol, cast
 from textual import events
 from textual.content import Content
 
+from engine.contract.events import Gpu
 from tui import keys
 from tui.runs.follow import Source
 from tui.runs.store import RunSummary
@@ -101,20 +102,20 @@ def run_line(app: Told, narrow: bool) -> Content:
     return Content.assemble(*parts)
 
 
-def gpu_words(event: dict[str, float], narrow: bool) -> str:
+def gpu_words(event: Gpu, narrow: bool) -> str:
     """The latest sample of a GPU, or of the processor where there is none, in a few characters."""
-    if event.get("util") is None and event.get("mem_total") is None:
-        cpu, used, total = event.get("cpu"), event.get("ram_used"), event.get("ram_total")
+    if event.util is None and event.mem_total is None:
+        cpu, used, total = event.cpu, event.ram_used, event.ram_total
         if cpu is None or used is None or total is None:
             return "GPU –"
         return f"CPU {cpu:.0f}% {gib(used)}/{gib(total, 0)}G"
     parts = ["GPU"]
-    if event.get("util") is not None:
-        parts.append(f"{event['util']:.0f}%")
-    if event.get("temperature") is not None:
-        parts.append(f"{event['temperature']:.0f}°" + ("" if narrow else "C"))
-    if event.get("mem_total"):
-        parts.append(f"{gib(event.get('mem_used') or 0)}/{gib(event['mem_total'], 0)}G")
+    if event.util is not None:
+        parts.append(f"{event.util:.0f}%")
+    if event.temperature is not None:
+        parts.append(f"{event.temperature:.0f}°" + ("" if narrow else "C"))
+    if event.mem_total is not None:
+        parts.append(f"{gib(event.mem_used or 0)}/{gib(event.mem_total, 0)}G")
     return " ".join(parts)
 
 

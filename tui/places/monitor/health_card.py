@@ -24,10 +24,7 @@ class HealthCard(Lines):
         self.title("Health")
 
     def write(self, source: Source, *, narrow: bool) -> None:
-        found = [
-            (str(event.get("verdict") or "info"), str(event.get("evidence") or event.get("name") or ""))
-            for event in source.history.health.values()
-        ]
+        found = [(event.verdict or "info", event.evidence or event.name) for event in source.history.health.values()]
         found += [("warn", problem) for problem in source.problems()]
         found.sort(key=lambda one: _ORDER.index(one[0]) if one[0] in _ORDER else len(_ORDER))
         if not found:
@@ -41,7 +38,7 @@ class HealthCard(Lines):
     def _in_one_line(self, source: Source, found: list[tuple[str, str]]) -> Content:
         """What is not in order with its evidence, the rest by name."""
         parts = [_line(verdict, evidence) for verdict, evidence in found if verdict != "ok"]
-        good = [name for name, event in source.history.health.items() if event.get("verdict") == "ok"]
+        good = [name for name, event in source.history.health.items() if event.verdict == "ok"]
         parts += [_line("ok", name) for name in good]
         return Content("  ").join(parts)
 

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 
 from textual.content import Content
 
-from tui.runs.history import History, number
+from tui.runs.history import History
 from tui.runs.series import NAN, envelope
 from tui.text import clock, duration, loss, short
 from tui.widgets.lines import Lines
@@ -105,7 +105,7 @@ class LossChart(Lines):
         if self.axis == "step":
             last = max(last, self.history.total_steps)
         elif self.axis == "clips":
-            last = max(last, self.history.total_steps * number(self.history.start.get("effective_batch"), 0))
+            last = max(last, self.history.total_steps * self.history.start.effective_batch)
         return 0.0, max(last, 1.0)
 
     def _x_range(self) -> tuple[float, float]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textual.content import Content
 
+from engine.contract.events import Gpu
 from tui.runs.history import History, number
 from tui.text import NONE, cut, duration, gib, short, sparkline
 from tui.widgets.lines import Lines, gauge
@@ -26,38 +25,37 @@ class MachineCard(Lines):
         if not lines:
             lines = [Content.styled("no figures of the machine yet", "$quiet")]
         self.show([*lines, *_pace(history, narrow)])
-        first = history.gpu[min(history.gpu)] if history.gpu else {}
+        first = history.gpu[min(history.gpu)] if history.gpu else None
         many = len(history.gpu) > 1
-        self.title(
-            f"{len(history.gpu)} GPUs" if many else f"GPU {first.get('index') or 0}" if _has_gpu(first) else "Processor"
-        )
+        one = f"GPU {first.index or 0}" if first and _has_gpu(first) else "Processor"
+        self.title(f"{len(history.gpu)} GPUs" if many else one)
 
 
-def _has_gpu(event: dict[str, Any]) -> bool:
-    return event.get("util") is not None or event.get("mem_total") is not None
+def _has_gpu(event: Gpu) -> bool:
+    return event.util is not None or event.mem_total is not None
 
 
-def _gpu(event: dict[str, Any], peak: float, narrow: bool, *, several: bool) -> list[Content]:
+def _gpu(event: Gpu, peak: float, narrow: bool, *, several: bool) -> list[Content]:
     if not _has_gpu(event):
         return _processor(event, peak)
-    util, used, total = (number(event.get(name)) for name in ("util", "mem_used", "mem_total"))
-    heat, power, limit = (number(event.get(name)) for name in ("temperature", "power", "power_limit"))
-    throttle = ", ".join(event.get("throttle") or ())
+    util, used, total = map(number, (event.util, event.mem_used, event.mem_total))
+    heat, power, limit = map(number, (event.temperature, event.power, event.power_limit))
+    throttle = ", ".join(event.throttle or ())
     util_text, heat_text = f"util {_whole(util)}%", f"{heat:.0f} °C" if heat == heat else ""
     watts = f"{power:.0f}/{limit:.0f} W" if limit == limit else f"{power:.0f} W" if power == power else ""
     mem_text = f"mem  {gib(used)}/{gib(total, 0)} GiB"
     warn = "$warning" if throttle else "$foreground"
     if narrow or several:
-        name = f"{event.get('index', 0)} " if several else ""
+        name = f"{event.index or 0} " if several else ""
         return [
             Content.assemble(f"{name}{_whole(util)}% ", gauge(util / 100, 7), f" {_whole(heat)}° {_whole(power)}W"),
             Content.assemble(f"{gib(used)}/{gib(total, 0)}G ", gauge(used / total, 6), f" pk {gib(peak)}"),
             *([Content.styled(f"▲ throttled: {throttle}", "$warning")] if throttle else []),
         ]
-    clocks = f"SM {number(event.get('clock_sm')):.0f} MHz" if event.get("clock_sm") is not None else ""
-    fan = f"fan {number(event.get('fan')):.0f}%" if event.get("fan") is not None else ""
+    clocks = f"SM {event.clock_sm:.0f} MHz" if event.clock_sm is not None else ""
+    fan = f"fan {event.fan:.0f}%" if event.fan is not None else ""
     return [
-        Content(cut(str(event.get("name") or "GPU").removeprefix("NVIDIA ").removeprefix("GeForce "), 34)),
+        Content(cut((event.name or "GPU").removeprefix("NVIDIA ").removeprefix("GeForce "), 34)),
         Content.assemble(f"{util_text:<17}", gauge(util / 100, _BAR)),
         Content.assemble(f"{mem_text:<17}", gauge(used / total, _BAR), (f" pk {gib(peak)}", "$quiet")),
         Content(f"{heat_text:<7} {fan:<8} {watts}"),
@@ -70,12 +68,12 @@ def _whole(value: float) -> str:
     return f"{value:.0f}" if value == value else NONE
 
 
-def _processor(event: dict[str, Any], peak: float) -> list[Content]:
-    cpu, used, total = (number(event.get(name)) for name in ("cpu", "ram_used", "ram_total"))
+def _processor(event: Gpu, peak: float) -> list[Content]:
+    cpu, used, total = map(number, (event.cpu, event.ram_used, event.ram_total))
     return [
         Content.assemble(f"{f'CPU  {cpu:.0f}%':<17}", gauge(cpu / 100, _BAR)),
         Content.assemble(f"{f'mem  {gib(used)}/{gib(total, 0)} GiB':<17}", gauge(used / total, _BAR)),
-        Content.assemble(f"engine {gib(number(event.get('engine_rss')))} GiB", (f"  pk {gib(peak)}", "$quiet")),
+        Content.assemble(f"engine {gib(number(event.engine_rss))} GiB", (f"  pk {gib(peak)}", "$quiet")),
     ]
 
 
@@ -93,8 +91,8 @@ def _pace(history: History, narrow: bool) -> list[Content]:
     scaled = f"scale {scale:.0f}  " if scale == scale else ""
     if narrow:
         return [*lines, Content(f"lr {short(lr)}  gn {short(norm)}"), Content(f"{scaled}skip {history.skipped}")]
-    batch = number(history.start.get("effective_batch"))
-    lines.append(Content(f"{wait}   {batch:.0f} clips/step" if batch == batch else wait))
+    batch = history.start.effective_batch
+    lines.append(Content(f"{wait}   {batch} clips/step" if batch else wait))
     lines.append(Content(f"lr {short(lr)}   grad norm {short(norm)}"))
     lines.append(Content.styled(f"{scaled}skip {history.skipped}  elapsed {duration(history.elapsed)}", "$quiet"))
     return lines

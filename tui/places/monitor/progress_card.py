@@ -37,8 +37,8 @@ class ProgressCard(Lines):
             self.show([Content.styled(f"{phase} …", "$foreground")])
             return
         counted = history.counted
-        what = f"{counted['phase']}: " if counted.get("phase") not in (None, "", phase) else ""
-        left = f"{what}{done:.0f} of {total:.0f} {counted.get('unit') or 'steps'} "
+        what = f"{counted.phase}: " if counted and counted.phase not in ("", phase) else ""
+        left = f"{what}{done:.0f} of {total:.0f} {(counted and counted.unit) or 'steps'} "
         eta = history.eta()
         right = f" {100 * done / total:3.0f}%"
         if eta == eta:

@@ -138,7 +138,7 @@ class NewRunScreen(Place):
         if self._checked is not None and self._checked.train_clips:
             return self._checked.train_clips
         same_data = not any(change.name.startswith("data.") for change in self.draft.changes())
-        return int(self._history.start.get("train_clips") or 0) if same_data and self._history else 0
+        return self._history.start.train_clips if same_data and self._history else 0
 
     def _write_means(self) -> None:
         draft, course = self.draft, self._course()

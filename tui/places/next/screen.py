@@ -12,7 +12,6 @@ from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
-from engine.contract import events as event_log
 from engine.contract.config import Settings, values
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
@@ -22,7 +21,7 @@ from tui.places.place import Place, RunChanged, RunsChanged
 from tui.review.advice import advise
 from tui.review.results import Results, load_results
 from tui.runs.draft import Draft, estimate
-from tui.runs.history import History, number
+from tui.runs.history import History
 from tui.text import duration, gib, short
 from tui.widgets.lines import Lines, frame
 
@@ -50,9 +49,8 @@ def read(path: Path) -> Advised:
     try:
         if not run.config.is_file():
             raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
-        log = event_log.read(run.events)
-        history.add(log)
-        return Advised(path, advise(run.settings(), log, results), run.settings(), history, results, "")
+        history = History.of(run.events)
+        return Advised(path, advise(run.settings(), history, results), run.settings(), history, results, "")
     except UserError as error:
         return Advised(path, [], None, history, results, str(error))
 
@@ -219,7 +217,7 @@ class NextScreen(Place, Background):
         draft = Draft(found.settings, found.path.name, found.path.name)
         try:
             draft.put(changes)
-            course = draft.course(int(number(found.history.start.get("train_clips"), 0)))
+            course = draft.course(found.history.start.train_clips)
         except UserError as error:
             return str(error)
         took = estimate(draft, course, self.panel.summary(found.path), found.history)
