@@ -29,6 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import load_logs  # noqa: E402
 from bench.panel import FOUND, Panel, report  # noqa: E402
 from engine.contract.rundir import RunDir  # noqa: E402
 from tests.review import clips  # noqa: E402
@@ -167,6 +168,9 @@ def main() -> None:
         "listen-128": lambda folder: listening(folder, 128, 100),
         "export-500": lambda folder: export(folder, 500),
         "page": lambda folder: page(folder, 24),
+        "events": load_logs.long_log,
+        "runs": load_logs.many_runs,
+        "resumed": load_logs.resumed,
     }
     for name, row in rows.items():
         if args.only in name:
