@@ -110,7 +110,17 @@ def _rounds(command: Command) -> None:
     one.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu leaves the GPU to a run")
     one.add_argument("-o", "--output", type=Path, metavar="DIR", help="another folder than the run's tries/")
 
-    _with_run(command("stop", "rounds.stop", "finish the step, save, stop"))
+    one = _with_json(_with_settings(command("sweep", "sweeps.make", "a grid of runs in the queue, ranked at the end")))
+    one.description = "A grid of runs: --set a.b=v1,v2. With --name alone: what has come of a sweep."
+    one.add_argument(
+        "--seeds", type=int, default=1, metavar="K", help="runs of each setting, each with a seed of its own"
+    )
+    one.add_argument("--name", default="sweep", metavar="N", help="name of the sweep, with which its runs' names begin")
+    one.add_argument("--top", type=int, default=2, metavar="K", help="how many of the best settings get clips")
+    one.add_argument("--yes", action="store_true", help="do not ask, however large the grid")
+    one.add_argument("--print", action="store_true", help="make the runs and print a command a run, for a scheduler")
+
+    _with_run(command("stop", "rounds.stop", "finish the step, save, stop; of a sweep: all its runs"))
 
     one = command("merge", "rounds.merge", "write a plain MusicGen folder with the adapter merged in")
     _with_run(one)

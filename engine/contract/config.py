@@ -220,6 +220,8 @@ class Run(Section):
 
     parent: str = setting("", "Name of the run that this one was made from; empty for one made from settings alone.")
     why: str = setting("", "What it was made for: the rule or the sentence that led to it.")
+    sweep: str = setting("", "Name of the sweep that it is a member of; empty for a run on its own.")
+    finalists: int = setting(0, "Of a sweep: how many of its best settings get clips.", ge=0)
     imported: bool = setting(False, "It was made by another script and brought in; its settings are not known.")
 
 

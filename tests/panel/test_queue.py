@@ -77,7 +77,7 @@ def test_the_first_run_waits_for_the_one_that_trains_and_then_starts(
     folder = runs[0].path.parent
     started: list[str] = []
 
-    def start(run: RunDir) -> int:
+    def start(run: RunDir, **_: bool) -> int:
         started.append(run.name)
         with events.EventLog(run.events) as log:
             log.write("state", state="done")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.contract import config, paths, rundir
 from engine.contract.errors import UserError
-from tui.runs import store
+from tui.runs import store, sweep
 
 
 def settings(args: argparse.Namespace) -> config.Settings:
@@ -37,6 +37,12 @@ def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
     if os.path.isdir(folder / name):
         return rundir.open_run(folder / name)
     raise UserError(f"There is no run {name} in {folder}; `mgl-tui runs` lists the runs.")
+
+
+def is_sweep(args: argparse.Namespace, name: str) -> bool:
+    """Whether the name is that of a sweep in the runs folder, and of no run."""
+    folder = runs_dir(args)
+    return not (folder / name / "config.toml").is_file() and "/" not in name and bool(sweep.members(folder, name))
 
 
 def run_or_clips(args: argparse.Namespace, name: str) -> rundir.RunDir:

@@ -14,7 +14,7 @@ from engine.contract.changes import refuse_changes
 from engine.contract.errors import UserError
 from tui.commands import find, say
 from tui.commands.progress import follow, last_words
-from tui.runs import launch
+from tui.runs import launch, queue
 
 SILENCE = 60.0
 """Seconds without an event after which an engine that was asked to stop is no longer waited for."""
@@ -35,6 +35,10 @@ def train(args: argparse.Namespace) -> int:
 
 
 def resume(args: argparse.Namespace) -> int:
+    if find.is_sweep(args, args.run):
+        names = queue.resume_sweep(find.runs_dir(args), args.run)
+        say.line(f"{args.run}: {', '.join(names) or 'no run'} in the queue again.")
+        return 0
     return _run_engine(find.run(args, args.run), args, lambda run: launch.start(run, resume=True))
 
 
@@ -52,6 +56,12 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def stop(args: argparse.Namespace) -> int:
+    if find.is_sweep(args, args.run):
+        out, running = queue.stop_sweep(find.runs_dir(args), args.run)
+        say.line(
+            f"{args.run}: {len(out)} taken out of the queue, {', '.join(running) or 'none'} told to save and stop."
+        )
+        return 0
     run = find.run(args, args.run)
     if not liveness.is_held(run):
         say.line(f"{run.name} is not running ({liveness.state_of(run).state}); nothing to stop.")

@@ -18,7 +18,7 @@ from pathlib import Path
 from engine.contract import liveness, studios
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, list_runs, write_atomically
-from tui.runs import launch, machine
+from tui.runs import launch, machine, sweep
 
 LOOK_EVERY = 5.0
 _FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "queue.log"
@@ -30,8 +30,11 @@ def entries(runs_dir: Path) -> list[RunDir]:
 
 
 def add(run: RunDir) -> int:
-    """Put a run at the end and set the queue going; returns its place, from 1. UserError if it is no waiting run."""
-    if liveness.state_of(run).state != "waiting":
+    """Put a run at the end and set the queue going; returns its place, from 1.
+
+    UserError if it was started before; a member of a sweep goes on when its turn has come.
+    """
+    if not _may_start(run):
         raise UserError(f"{run.name} has been started before; resume it, or make a new run from it.")
     with _edited(run.path.parent) as names:
         if run.name not in names:
@@ -112,24 +115,66 @@ def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
     with open(runs_dir / _RUNNER, "ab") as file:
         if not liveness.take_lock(file.fileno()):
             return
-        while waiting := entries(runs_dir):
+        sweeps: set[str] = set()
+        tried: set[Path] = set()
+        # The last engine is waited for, so that its parent sees it off.
+        while (waiting := entries(runs_dir)) or launch.alive() or sweeps:
             if not launch.alive() and not _running(runs_dir):
                 studios.send_away(runs_dir)  # the memory they hold must not count as somebody else's
             if launch.alive() or waits_for(runs_dir):
                 time.sleep(look_every)
                 continue
+            if not waiting:
+                _clips_of_sweeps(runs_dir, sweeps, tried)
+                continue
             run = waiting[0]
             remove(run)
-            if liveness.state_of(run).state == "waiting":
+            if _may_start(run):
+                sweeps |= {sweep.sweep_of(run)} - {""}
                 _start(run)
-        # The last engine is waited for, so that its parent sees it off.
-        while launch.alive():
-            time.sleep(look_every)
+
+
+def stop_sweep(runs_dir: Path, name: str) -> tuple[list[str], list[str]]:
+    """Take a sweep's waiting members out of the queue, and stop those that run; the names of both."""
+    waiting = {run.name for run in entries(runs_dir)}
+    out = [run for run in sweep.members(runs_dir, name) if run.name in waiting]
+    for run in out:
+        remove(run)
+    running = [run for run in sweep.members(runs_dir, name) if liveness.is_held(run) and launch.stop(run)]
+    return [run.name for run in out], [run.name for run in running]
+
+
+def resume_sweep(runs_dir: Path, name: str) -> list[str]:
+    """Put all members of a sweep that have not come to their end into the queue again; their names."""
+    states = ("waiting", "stopped", "lost")
+    again = [run for run in sweep.members(runs_dir, name) if liveness.state_of(run).state in states]
+    for run in again:
+        add(run)
+    return [run.name for run in again]
+
+
+def _clips_of_sweeps(runs_dir: Path, sweeps: set[str], tried: set[Path]) -> None:
+    """Start the next evaluation that a sweep asks for whose members are through; without any, the sweep is left."""
+    name = min(sweeps)
+    due = [run for run in sweep.without_clips(runs_dir, sweep.ranking(runs_dir, name)) if run.path not in tried]
+    if not due:
+        sweeps.remove(name)
+        return
+    tried.add(due[0].path)
+    launch.evaluate(due[0])
+
+
+def _may_start(run: RunDir) -> bool:
+    """A waiting run, or a member of a sweep that goes on."""
+    state = liveness.state_of(run).state
+    return state == "waiting" or (state in ("stopped", "lost") and bool(sweep.sweep_of(run)))
 
 
 def _start(run: RunDir) -> None:
+    again = liveness.state_of(run).state != "waiting"
     try:
-        pid = launch.start(run)
+        # Of a sweep only the best get clips, which is known when all are through.
+        pid = launch.start(run, resume=again, evaluate=not sweep.sweep_of(run))
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} started, pid {pid}", flush=True)
     except UserError as error:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} not started: {error}", flush=True)

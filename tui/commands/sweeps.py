@@ -1,0 +1,108 @@
+"""A grid of runs: made, queued, and told what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import UserError
+from tui.commands import find, say
+from tui.runs import queue, store, sweep
+
+
+def make(args: argparse.Namespace) -> int:
+    """Make the members and queue them; without --set say what has come of the sweep."""
+    runs_dir = find.runs_dir(args)
+    if not args.set and args.seeds == 1:
+        return _tell(sweep.ranking(runs_dir, args.name), args.json)
+    assignments, args.set = args.set, []
+    base = find.settings(args)
+    if args.top < 0:
+        raise UserError(f"--top {args.top} is below 0; take how many of the best settings are to get clips.")
+    name = args.name if args.name != "sweep" else _free(runs_dir)
+    members = sweep.grid(base, assignments, args.seeds, name, args.top)
+    if len(members) > sweep.ASK_ABOVE and not args.yes and not _agreed(f"The grid has {len(members)} runs."):
+        raise UserError(f"The grid has {len(members)} runs; give fewer values, or say it again with --yes.")
+    say.aside(_cost(runs_dir, members))
+    runs = sweep.create(members, runs_dir)
+    if args.print:
+        for run in runs:
+            say.line(f"{sys.executable} -m engine train {run.path.resolve()}")
+        return 0
+    for run in runs:
+        queue.add(run)
+    say.line(f"{name}: {len(runs)} runs in the queue; `mgl-tui sweep --name {name}` says what has come of them.")
+    for run in runs:
+        say.line(f"  {run.name}")
+    return 0
+
+
+def _cost(runs_dir: Path, members: list[sweep.Member]) -> str:
+    """Minutes and GB of the grid, from the newest run of the same model that this machine has measured."""
+    first = members[0].settings
+    known = (s for s in store.Store(runs_dir).summaries() if s.settings is not None and s.settings.model == first.model)
+    like = next((s for s in known if s.total_steps and math.isfinite(s.seconds_per_step)), None)
+    if like is None or like.settings is None:
+        return f"{len(members)} runs; no run of {first.model.base} was measured here, so what they take is not known."
+    old = like.settings
+    passes = sum(m.settings.train.epochs * m.settings.data.duration for m in members)
+    share = passes / (old.train.epochs * old.data.duration)
+    minutes, size = like.total_steps * like.seconds_per_step * share / 60, like.disk * len(members) / 1e9
+    return f"{len(members)} runs: about {minutes:.0f} min and {size:.1f} GB, going by {like.name}."
+
+
+def _free(runs_dir: Path) -> str:
+    """The first of sweep, sweep-2, ... that no run's name begins with."""
+    names = [path.name for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
+    n, name = 1, "sweep"
+    while any(other == name or (other.startswith(f"{name}-") and not _numbered(other, name)) for other in names):
+        n += 1
+        name = f"sweep-{n}"
+    return name
+
+
+def _numbered(other: str, name: str) -> bool:
+    return other.removeprefix(f"{name}-").split("-")[0].isdecimal()
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    say.aside(f"{question} Start them all? [y/N]")
+    return input().strip().lower() in ("y", "yes")
+
+
+def _tell(found: sweep.Ranking, as_json: bool) -> int:
+    if as_json:
+        say.document(_data(found))
+        return 0
+    rows = []
+    for group in found.groups:
+        changed = ", ".join(f"{name.split('.')[1]} {value}" for name, value in group.values.items()) or "as the parent"
+        states = ", ".join(f"{group.states.count(state)} {state}" for state in dict.fromkeys(group.states))
+        rows.append([changed, _number(group.mean), _number(group.spread), states, ", ".join(group.runs)])
+    say.table(["settings", "best valid", "spread of seeds", "states", "runs"], rows)
+    say.line(found.verdict())
+    return 0
+
+
+def _data(found: sweep.Ranking) -> dict[str, Any]:
+    groups = [
+        {
+            "values": dict(group.values), "runs": list(group.runs), "states": list(group.states),
+            "best_valid": list(group.best), "mean": _known(group.mean), "spread": _known(group.spread),
+        }
+        for group in found.groups
+    ]  # fmt: skip
+    return {"sweep": found.name, "settled": found.settled, "verdict": found.verdict(), "groups": groups}
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
