@@ -36,6 +36,12 @@ def test_each_setting_gets_as_many_seeds_as_were_asked_for() -> None:
     assert members[-1].name == "try-rank16-s2"
 
 
+def test_a_setting_with_one_value_is_taken_and_names_nothing() -> None:
+    members = grid("lora.rank=8,16", "train.epochs=3")
+    assert [member.name for member in members] == ["try-rank8", "try-rank16"]
+    assert {member.settings.train.epochs for member in members} == {3}
+
+
 @pytest.mark.parametrize(
     ("assignments", "seeds", "said"),
     [

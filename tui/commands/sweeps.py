@@ -15,10 +15,10 @@ from tui.runs import queue, store, sweep
 
 def make(args: argparse.Namespace) -> int:
     """Make the members and queue them; without --set say what has come of the sweep."""
-    runs_dir = find.runs_dir(args)
-    if not args.set and args.seeds == 1:
-        return _tell(sweep.ranking(runs_dir, args.name), args.json)
     assignments, args.set = args.set, []
+    runs_dir = find.runs_dir(args)
+    if not assignments and args.seeds == 1:
+        return _tell(sweep.ranking(runs_dir, args.name), args.json)
     base = find.settings(args)
     if args.top < 0:
         raise UserError(f"--top {args.top} is below 0; take how many of the best settings are to get clips.")

@@ -109,7 +109,11 @@ def grid(base: config.Settings, assignments: Sequence[str], seeds: int, name: st
         raise UserError(f"The grid has {size:,} runs, {MOST:,} at most; give fewer values.")
     members = []
     for combination in itertools.product(*(values for _, values in axes)):
-        words = [f"{_short_name(axis)}{_word(value)}" for (axis, _), value in zip(axes, combination, strict=True)]
+        words = [
+            f"{_short_name(axis)}{_word(value)}"
+            for (axis, values), value in zip(axes, combination, strict=True)
+            if len(values) > 1
+        ]
         for seed in range(seeds):
             chosen = dict(zip(names, combination, strict=True))
             chosen["train.seed"] = chosen.get("train.seed", base.train.seed) + seed
