@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,13 +63,12 @@ def read_for_model(path: Path, rate: int, channels: int) -> np.ndarray:
 
 
 def resample(samples: np.ndarray, old: int, new: int) -> np.ndarray:
-    """(channels, n) from ``old`` to ``new`` Hz by a polyphase filter; n becomes ceil(n * new / old)."""
+    """(channels, n) from ``old`` to ``new`` Hz by soxr at its "HQ" quality; n becomes round(n * new / old)."""
     if old == new:
         return samples
-    from scipy.signal import resample_poly
+    import soxr
 
-    common = math.gcd(old, new)
-    return resample_poly(samples, new // common, old // common, axis=1).astype(np.float32)
+    return np.ascontiguousarray(soxr.resample(samples.T, old, new).T, dtype=np.float32)
 
 
 def gone(path: Path, error: OSError) -> UserError:

@@ -29,7 +29,7 @@ LONGEST_PIECE = 30.0
 PIECE_CONTEXT = 1.0
 WAITING_GROUPS = 8
 """Batches' worth of decoded clips that may wait for others of their length."""
-_CODES_VERSION = "1"
+_CODES_VERSION = "2"
 
 
 @dataclass(frozen=True)

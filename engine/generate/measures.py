@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contract.loudness import integrated
+
 Array = NDArray[np.floating]
 
 SILENCE_DB = -60.0
@@ -26,8 +28,9 @@ def of_clip(audio: Array, rate: int) -> dict[str, float | None]:
     """All measures of one clip, by name, each explained at its function below. Takes 0.1 s for 15 s at 32 kHz."""
     channels = np.atleast_2d(np.asarray(audio, dtype=np.float64))
     mono = channels.mean(axis=0)
+    loudness = integrated(channels, rate)
     measured: dict[str, float | None] = {
-        "lufs": loudness(channels, rate),
+        "lufs": loudness if math.isfinite(loudness) else None,
         "true_peak_db": true_peak_db(channels),
         "clipped_share": float(np.mean(np.abs(channels) >= CLIPPED)),
         "silence_share": silence_share(mono, rate),
@@ -45,42 +48,6 @@ def of_clip(audio: Array, rate: int) -> dict[str, float | None]:
         self_similarity=self_similarity(magnitude),
     )
     return {name: None if value is None else round(value, 5) for name, value in measured.items()}
-
-
-def loudness(channels: Array, rate: int) -> float | None:
-    """Integrated loudness in LUFS after ITU-R BS.1770-4; None where every block is below the absolute gate.
-
-    channels: (C, n). A clip shorter than one 400 ms block counts as one block.
-    """
-    from scipy.signal import lfilter
-
-    weighted = channels
-    for b, a in (_high_shelf(rate), _high_pass(rate)):
-        weighted = lfilter(b, a, weighted, axis=-1)
-    power = np.concatenate([[0.0], np.cumsum((weighted**2).sum(axis=0))])
-    block = min(round(0.4 * rate), len(power) - 1)
-    starts = np.arange(0, len(power) - block, max(1, round(0.1 * rate)))
-    blocks = (power[starts + block] - power[starts]) / max(block, 1)
-    kept = blocks[blocks > 10 ** ((-70.0 + 0.691) / 10)]
-    if len(kept):
-        kept = kept[kept > kept.mean() / 10]
-    return float(-0.691 + 10 * np.log10(kept.mean())) if len(kept) else None
-
-
-def _high_shelf(rate: int) -> tuple[list[float], list[float]]:
-    # The standard gives coefficients for 48 kHz; these formulas give the same filter at any rate (De Man 2014).
-    k, q = math.tan(math.pi * 1681.974450955533 / rate), 0.7071752369554196
-    high = 10 ** (3.999843853973347 / 20)
-    middle = high**0.4996667741545416
-    a0 = 1 + k / q + k * k
-    b = [(high + middle * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - middle * k / q + k * k) / a0]
-    return b, [1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
-
-
-def _high_pass(rate: int) -> tuple[list[float], list[float]]:
-    k, q = math.tan(math.pi * 38.13547087602444 / rate), 0.5003270373238773
-    a0 = 1 + k / q + k * k
-    return [1.0, -2.0, 1.0], [1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
 
 
 def true_peak_db(channels: Array) -> float | None:

@@ -31,6 +31,14 @@ def test_any_format_and_rate_comes_at_the_models_rate(tmp_path: Path, name: str,
     assert np.abs(samples[0, 8000:40000]).max() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_what_lies_above_the_models_range_does_not_come_back_below_it(tmp_path: Path, rate: int) -> None:
+    time = np.arange(2 * rate) / rate
+    write(tmp_path / "high.wav", (0.5 * np.sin(2 * np.pi * 17000 * time)).astype(np.float32), rate)
+    samples = read_for_model(tmp_path / "high.wav", 32000, 1)[0, 8000:-8000]
+    assert 20 * np.log10(np.abs(samples).max() / 0.5) < -80
+
+
 def test_mono_is_the_mean_and_stereo_keeps_two_channels(tmp_path: Path) -> None:
     left, right = np.full(32000, 0.5, np.float32), np.full(32000, -0.1, np.float32)
     write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), 32000)
