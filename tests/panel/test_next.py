@@ -120,7 +120,7 @@ async def test_a_place_that_cannot_be_written_is_said_and_the_dialog_stays(runs:
     app = panel(runs, mode="next")
     async with running(app) as pilot:
         await pilot.press("e", "enter")
-        await until(pilot, lambda: "notes.md cannot be read" in told(app))
+        await until(pilot, lambda: "notes.md is a folder" in told(app))
         assert len(app.screen_stack) == 2
 
 

@@ -226,3 +226,35 @@ def test_clips_that_were_deleted_after_they_were_judged_leave_their_scores(run: 
     shutil.rmtree(run.evaluation() / "final_model")
     notes.export(run)
     assert run.notes.read_text().count("| final | anna | 3 |") == 8
+
+
+def test_a_csv_or_json_of_somebody_else_beside_the_notes_is_not_written_over(run: RunDir, tmp_path: Path) -> None:
+    for name, theirs in (("pr.json", '{"run": "mine"}'), ("pr.csv", "prompt,score\n")):
+        (tmp_path / name).write_text(theirs)
+        with pytest.raises(UserError, match=rf"{name} exists and was not written by this command.*-o"):
+            notes.export(run, out=tmp_path / "pr.md", formats=["md", name[3:]])
+        assert (tmp_path / name).read_text() == theirs
+        assert not (tmp_path / "pr.md").exists()
+
+
+def test_an_export_may_be_repeated_in_every_format(run: RunDir, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert len(notes.export(run, out=tmp_path / "pr.md", formats=notes.FORMATS)) == 3
+
+
+def test_markdown_and_csv_of_one_name_are_refused_before_anything_is_written(run: RunDir, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"out.csv would be written twice, as md and as csv"):
+        notes.export(run, out=tmp_path / "out.csv", formats=["md", "csv"])
+    (tmp_path / "pr.json").symlink_to("pr.md")
+    with pytest.raises(UserError, match="written twice"):
+        notes.export(run, out=tmp_path / "pr.md", formats=["md", "json"])
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_notes_are_added_to_texts_and_to_no_other_files(run: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n")
+    with pytest.raises(UserError, match=r"data.csv exists"):
+        notes.export(run, out=tmp_path / "data.csv")
+    (tmp_path / "mine.txt").write_text("Mine.\n")
+    notes.export(run, out=tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").read_text().startswith("Mine.\n\n<!-- mgl-tui begin")

@@ -13,12 +13,13 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.contract import typed
+from engine.contract import typed, user_files
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir, write_atomically
+from engine.contract.rundir import RunDir
 from engine.contract.text import plain
 from tui.review.evaluation import RESULTS, home_of
 from tui.review.report import Report, markdown, report, set_measures
@@ -28,6 +29,13 @@ END = "<!-- mgl-tui end -->"
 # An editor may have written the whole file with other line ends.
 _REGION = re.compile(r"<!-- mgl-tui begin ([0-9a-f]*)[^\n]*-->\r?\n(.*?)<!-- mgl-tui end -->(?:\r?\n)?", re.DOTALL)
 FORMATS = ("md", "csv", "json")
+TEXT_SUFFIXES = (".md", ".markdown", ".txt")
+"""Of files that notes are added to whoever began them."""
+ANOTHER = "name another file with `mgl-tui export RUN -o FILE`"
+COLUMNS = (
+    "listener", "prompt", "item", "trial", "letter", "model", "score", "rank", "all_bad", "tags", "note",
+    "heard_seconds", "gain_db",
+)  # fmt: skip
 
 
 def export(
@@ -36,28 +44,56 @@ def export(
     """Write the notes of ``run`` (or of a folder of clips) and return the files written.
 
     ``out`` is the markdown file, by default notes.md in the run, or notes_NAME.md for the prompt set NAME; CSV and JSON
-    get its name with their own suffix.
-    UserError when a format is unknown or a file cannot be written.
+    get its name with their own suffix. What stands in the markdown stays; a CSV or JSON that is not ours is not
+    written over.
+    UserError when a format is unknown or a file cannot be written, before any is where that can be known.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"{unknown[0]!r} is no export format; take {', '.join(FORMATS)}.")
     run, set_name = home(run, set_name)
-    notes = Path(out) if out else notes_path(run, set_name)
+    files = _files(Path(out) if out else notes_path(run, set_name), [name for name in FORMATS if name in formats])
     found = report(run, set_name)
-    texts = {"md": merged(_existing(notes), markdown(found)), "csv": table(found), "json": data(found)}
-    written = []
-    for name in FORMATS:
-        if name not in formats:
-            continue
-        path = notes if name == "md" else notes.with_suffix(f".{name}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, texts[name])
-        except OSError as error:
-            raise UserError(f"{path} cannot be written ({error.strerror}); choose another file with -o.") from None
-        written.append(path)
-    return written
+    for name, real in files.items():
+        text = table(found) if name == "csv" else data(found)
+        user_files.write(real, merged(_existing(real), markdown(found)) if name == "md" else text, ANOTHER)
+    return list(files.values())
+
+
+def _files(notes: Path, formats: Sequence[str]) -> dict[str, Path]:
+    """Where each format goes; UserError when one may not go there."""
+    files: dict[str, Path] = {}
+    for name in formats:
+        # A name without a suffix to replace, such as "..", is a folder, and refused as one.
+        path = notes if name == "md" or not notes.name else notes.with_name(f"{notes.stem}.{name}")
+        real = user_files.target(path, partial(_is_ours, name, path), ANOTHER)
+        if real in files.values():
+            raise UserError(f"{path} would be written twice, as {' and as '.join([*files, name])}; {ANOTHER}.")
+        files[name] = real
+    return files
+
+
+def _is_ours(name: str, path: Path, content: bytes) -> bool:
+    """Whether an export wrote the file; notes may also be begun by hand, in a file for text."""
+    if name == "md":
+        return path.suffix.lower() in TEXT_SUFFIXES or _REGION.search(content.decode(errors="replace")) is not None
+    if name == "csv":
+        return content.startswith(",".join(COLUMNS).encode())
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"run", "judgements", "gains_db"} <= found.keys()
+
+
+def write_comparison(path: Path, text: str) -> Path:
+    """Write a comparison as markdown; what a person wrote above or below an earlier one stays. UserError if it cannot.
+
+    Returns where it is.
+    """
+    real = user_files.target(path, partial(_is_ours, "md", path), "move it away")
+    user_files.write(real, merged(_existing(real), text), "choose another runs folder")
+    return real
 
 
 def home(run: RunDir, set_name: str | None) -> tuple[RunDir, str | None]:
@@ -93,10 +129,7 @@ def table(found: Report) -> str:
     """One line a judged clip, as CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["listener", "prompt", "item", "trial", "letter", "model", "score", "rank", "all_bad", "tags", "note",
-         "heard_seconds", "gain_db"]
-    )  # fmt: skip
+    writer.writerow(COLUMNS)
     for j in found.results.judgements if found.results else ():
         gain = found.gains.get(j.item, {}).get(j.model)
         said = (j.listener, found.prompt_text(j.item), j.item, j.kind, j.letter, j.model)
@@ -151,7 +184,8 @@ def _existing(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}) and is not written over; choose another file.") from None
+        reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror).lower()
+        raise UserError(f"{path} cannot be read ({reason}) and is not written over; {ANOTHER}.") from None
 
 
 def _digest(text: str) -> str:

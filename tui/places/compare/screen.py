@@ -13,12 +13,12 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
 from engine.contract.errors import UserError
-from engine.contract.rundir import write_atomically
 from tui import keys
 from tui.places.background import Background
 from tui.places.compare.overlay_chart import LOOKS, OverlayChart
 from tui.places.place import Place, RunsChanged
 from tui.places.sound.screen import PlayerNews, SoundScreen
+from tui.review.notes import write_comparison
 from tui.review.results import Results
 from tui.review.side_by_side import (
     SamePrompt,
@@ -307,11 +307,9 @@ class CompareScreen(Place, Background):
             return
         path = self.panel.runs_dir / f"compare-{'-'.join(side.name for side in self._sides)[:120]}.md"
         try:
-            write_atomically(path, markdown(self._sides))
-        except (OSError, UserError) as error:
-            self.notify(f"{path} cannot be written ({error}).", severity="error")
-        else:
-            self.notify(f"Written: {path}")
+            self.notify(f"Written: {write_comparison(path, markdown(self._sides))}")
+        except UserError as error:
+            self.notify(str(error), severity="error")
 
 
 def _value(value: object) -> str:
