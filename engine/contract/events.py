@@ -203,9 +203,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
 
 STATES = (
     "preparing", "downloading", "encoding", "baseline", "training", "validating", "saving", "evaluating", "finalizing",
-    "done", "stopped", "failed",
+    "done", "stopped", "failed", "imported",
 )  # fmt: skip
-END_STATES = ("done", "stopped", "failed")
+END_STATES = ("done", "stopped", "failed", "imported")
 _DECODER = msgspec.json.Decoder(Ours)
 
 

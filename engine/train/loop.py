@@ -35,6 +35,8 @@ def train(run: RunDir, settings: config.Settings, *, resume: bool = False) -> st
 
     Raises UserError for what the user can mend; the state "failed" with the same sentence is then in the events.
     """
+    if settings.run.imported:
+        raise UserError(f"The run {run.name} was brought in from another script; it can be heard, not trained.")
     accelerator = accelerator_for(run, settings)
     journal = Journal(run.events, silent=not accelerator.is_main_process)
     with requests:

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.contract import events
+from engine.contract import events, liveness
 from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
+from engine.train.loop import train
+from tests.review.clips import make_run
 from tui import cli
 from tui.review.evaluation import open_evaluation
 from tui.review.results import load_results
@@ -65,6 +68,7 @@ def test_a_round_of_other_scripts_becomes_a_run_and_stays_untouched(old: Path, t
             assert clip.path.read_bytes() == there.read_bytes()
     assert (run.best_model / "adapter_model.bin").is_file()
     assert run.settings().run.imported
+    assert liveness.state_of(run).state == "imported"
     assert sorted((file, file.stat().st_mtime_ns) for file in old.rglob("*")) == before
 
 
@@ -137,3 +141,22 @@ def test_files_of_raters_beside_the_clips_become_listeners(
     assert "blind guessing is 7.625" in said
     results = load_results(tmp_path / "runs" / "round-1")
     assert [session.listener for session in results.sessions] == ["anna"]
+
+
+def test_an_imported_round_is_compared_without_claiming_its_settings_and_is_never_trained(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    bring_in(old, runs, "old")
+    make_run(runs, "new", clips=False)
+    assert cli.main(["--runs", str(runs), "compare", "old", "new", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"] is None
+    assert [run["state"] for run in told["runs"]] == ["imported", "done"]
+    assert told["pairs"] == []
+    assert "old, new" in told["pairs_note"]
+    for words in (["status", "old"], ["advise", "old"], ["export", "old"]):
+        assert cli.main(["--runs", str(runs), *words]) == 0
+    with pytest.raises(UserError, match="not trained"):
+        train(RunDir(runs / "old"), RunDir(runs / "old").settings(), resume=True)
+    assert liveness.state_of(RunDir(runs / "old")).state == "imported"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.contract import config, paths, rundir, typed
 from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir
 from tui.commands import find, say
 from tui.runs import store
 
@@ -164,24 +165,55 @@ def advise(args: argparse.Namespace) -> int:
 
 
 def compare(args: argparse.Namespace) -> int:
-    chosen = [find.run(args, name) for name in args.run]
-    summaries = [store.summary(run).as_dict() for run in chosen]
-    all_values = [config.values(run.settings()) for run in chosen]
+    """Settings that differ, losses and listening side by side, and valid losses paired clip by clip."""
+    from tui.review import paired
+    from tui.runs.history import History
+
+    chosen = [find.run_or_clips(args, name) for name in args.run]
+    summaries = [_summary(run) for run in chosen]
+    settings = [_settings_of(run) for run in chosen]
+    known = [config.values(each) for each in settings if each is not None]
     differing = {
-        name: [values[name] for values in all_values]
+        name: [values[name] for values in known]
         for name in config.fields()
-        if any(values[name] != all_values[0][name] for values in all_values)
+        if len(known) == len(chosen) and any(values[name] != known[0][name] for values in known)
     }
+    pairs, why = paired.of_runs({run.name: History.of(run.events) for run in chosen})
     if args.json:
-        say.document({"runs": summaries, "settings": differing})
+        say.document(
+            {
+                "runs": summaries, "settings": differing if len(known) == len(chosen) else None,
+                "pairs": [pair.as_data() for pair in pairs], "pairs_note": why or None,
+            }
+        )  # fmt: skip
         return 0
     rows = [[name, *(json.dumps(value) for value in row)] for name, row in differing.items()]
     rows += [[key.replace("_", " "), *(_number(s.get(key)) for s in summaries)] for key in ("base_valid", "best_valid")]
     rows.append(["state", *(s["state"] for s in summaries)])
     rows.append(["listening", *(str(s.get("listen") or "-") for s in summaries)])
     say.table(["setting", *(run.name for run in chosen)], rows)
-    say.line(f"{len(all_values[0]) - len(differing)} settings equal")
+    if len(known) == len(chosen):
+        say.line(f"{len(known[0]) - len(differing)} settings equal")
+    else:
+        strangers = [run.name for run, each in zip(chosen, settings, strict=True) if each is None]
+        say.line(f"The settings of {', '.join(strangers)} are not known.")
+    for pair in pairs:
+        say.line(paired.sentence(pair))
+    if why:
+        say.line(why)
     return 0
+
+
+def _summary(run: RunDir) -> dict[str, Any]:
+    return (store.foreign_summary(run.path) if store.is_foreign(run.path) else store.summary(run)).as_dict()
+
+
+def _settings_of(run: RunDir) -> config.Settings | None:
+    """Settings that a run was made with; None where they are not known."""
+    if not run.config.is_file():
+        return None
+    settings = run.settings()
+    return None if settings.run.imported else settings
 
 
 def queue(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.contract.errors import UserError
 from tui.review.statistics import ALPHA, drawn_means, p_text, sign_test
+from tui.runs.history import History
 
 EXACT = 20
 """Clips up to which all 2^n subsets are looked at; above it ``statistics.SUBSETS`` of them, always the same."""
@@ -73,6 +74,27 @@ def pairs(models: Mapping[str, Losses]) -> list[Paired]:
     found = [pair(b, models[b], a, models[a]) for a, b in itertools.combinations(models, 2)]
     corrected = holm([one.p for one in found])
     return [replace(one, p=p, corrected_over=len(found)) for one, p in zip(found, corrected, strict=True)]
+
+
+def of_runs(histories: Mapping[str, History]) -> tuple[list[Paired], str]:
+    """Every pair of the runs' best models; of one run alone, its models. Also why there is none, else "".
+
+    Raises nothing: logs without losses a clip, and runs without shared clips, are said.
+    """
+    if len(histories) == 1:
+        models: dict[str, Losses] = dict(*(history.clip_losses() for history in histories.values()))
+        if models.get("best") == models.get("final"):
+            models.pop("final", None)
+    else:
+        found = {name: history.clip_losses() for name, history in histories.items()}
+        lacking = [name for name, losses in found.items() if "best" not in losses]
+        if lacking:
+            return [], f"{', '.join(lacking)}: the log holds no losses of single clips, so nothing can be paired."
+        models = {name: losses["best"] for name, losses in found.items()}
+    try:
+        return pairs(models), ""
+    except UserError as error:
+        return [], str(error)
 
 
 def holm(values: Sequence[float]) -> list[float]:

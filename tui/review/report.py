@@ -13,7 +13,7 @@ from engine.contract import config, liveness
 from engine.contract.errors import UserError
 from engine.contract.events import Start
 from engine.contract.rundir import RunDir
-from tui.review import loudness, statistics
+from tui.review import loudness, paired, statistics
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.markdown import code, escaped, heading, points, table
 from tui.review.results import Judgement, Results, results_of
@@ -40,6 +40,8 @@ class Report:
     start: Start | None = None
     valid: list[tuple[int, float]] = field(default_factory=list)
     """(step, loss), the base model's at step 0."""
+    paired: tuple[str, ...] = ()
+    """What the valid losses say clip by clip: of this run's models, and of it and its parent."""
     elapsed: float = 0.0
     results: Results | None = None
     gains: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
         changes=changed,
         start=history.start if history.started else None,
         valid=[(v.step, v.loss) for v in history.valid],
+        paired=tuple(_paired(run, history, parent)),
         elapsed=history.elapsed,
         results=results,
         gains=gains,
@@ -116,6 +119,14 @@ def _since_parent(run: RunDir, settings: config.Settings | None) -> tuple[str | 
         return parent.name, changes(parent.settings(), settings)
     except UserError:
         return None, []
+
+
+def _paired(run: RunDir, history: History, parent: str | None) -> list[str]:
+    found = paired.of_runs({run.name: history})[0]
+    if parent:
+        before = History.of(RunDir(run.path.parent / parent).events)
+        found += paired.of_runs({parent: before, run.name: history})[0]
+    return [paired.sentence(pair) for pair in found]
 
 
 def _state(run: RunDir, history: History) -> str:
@@ -280,6 +291,7 @@ def _training(found: Report) -> list[str]:
         base = next((value for at, value in finite if at == 0), None)
         against = "" if base is None else f", base {base:.3f}"
         lines.append(f"best valid loss {loss:.3f} at step {step}{against}, last {finite[-1][1]:.3f}")
+        lines += found.paired
         lines.append(f"valid {sparkline([value for _, value in finite], 40)}")
     return [
         "## Training",

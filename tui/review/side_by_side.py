@@ -11,14 +11,14 @@ from typing import Any
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tui.review import loudness, measured, statistics
+from tui.review import loudness, measured, paired, statistics
 from tui.review.evaluation import Clip
-from tui.review.markdown import heading, table
+from tui.review.markdown import escaped, heading, points, table
 from tui.review.report import set_measures
 from tui.review.results import Results, load_results
 from tui.runs.history import History
 
-OF_THE_PANEL = ("panel", "audio", "runs", "review")
+OF_THE_PANEL = ("panel", "audio", "runs", "run", "review")
 """Sections that say nothing about a run's training."""
 
 
@@ -52,7 +52,8 @@ def load_side(path: Path) -> Side:
     """Read a run folder; what it lacks is empty."""
     run = RunDir(path)
     try:
-        settings = config.values(run.settings()) if run.config.is_file() else {}
+        found = run.settings() if run.config.is_file() else None
+        settings = config.values(found) if found is not None and not found.run.imported else {}
     except UserError:
         settings = {}
     try:
@@ -69,6 +70,19 @@ def settings_rows(sides: Sequence[Side], *, every: bool = False) -> tuple[list[t
     rows = [(name, [side.settings.get(name) for side in sides]) for name in names]
     differing = [row for row in rows if any(value != row[1][0] for value in row[1])]
     return (rows if every else differing), len(rows) - len(differing)
+
+
+def without_settings(sides: Sequence[Side]) -> list[str]:
+    """Names of the runs whose settings are not known."""
+    return [side.name for side in sides if not side.settings]
+
+
+def paired_losses(sides: Sequence[Side]) -> list[str]:
+    """What the valid losses say, clip by clip, one sentence a pair; or why they say nothing."""
+    if not sides:
+        return []
+    found, why = paired.of_runs({side.name: side.history for side in sides})
+    return [paired.sentence(pair) for pair in found] or ([why] if why else [])
 
 
 def listening_rows(sides: Sequence[Side]) -> list[tuple[str, list[str]]]:
@@ -154,9 +168,11 @@ def markdown(sides: Sequence[Side]) -> str:
         ("best", [_loss(side.history.best_valid) for side in sides]),
         ("last", [_loss(side.history.valid[-1].loss) if side.history.valid else "–" for side in sides]),
     ]
-    lines += [*_table("valid loss", head, losses), "", "## Settings that differ", ""]
+    lines += [*_table("valid loss", head, losses), "", *points(paired_losses(sides)), "", "## Settings that differ", ""]
     lines += _table("setting", head, [(name, [json.dumps(value) for value in values]) for name, values in rows])
-    lines += ["", f"{equal} settings are equal.", "", "## Listening", ""]
+    strangers = without_settings(sides)
+    said = f"The settings of {', '.join(strangers)} are not known." if strangers else f"{equal} settings are equal."
+    lines += ["", escaped(said), "", "## Listening", ""]
     heard = listening_rows(sides)
     lines += _table("", head, heard) if heard else ["Nothing has been judged yet."]
     for model in ("base", "best", "final"):

@@ -41,6 +41,8 @@ class Validation(NamedTuple):
     loss: float
     per_codebook: list[float]
     t: float
+    per_clip: list[float]
+    """In the order of the start's valid_clip_ids; empty in older logs."""
 
 
 class Mark(NamedTuple):
@@ -121,6 +123,22 @@ class History:
         if self.best:
             return self.best[1]
         return min((v.loss for v in self.valid if v.step > 0 and v.loss == v.loss), default=NAN)
+
+    def clip_losses(self) -> dict[str, dict[str, float]]:
+        """Loss of each valid clip, by id, of "base" (step 0), "best" and "final"; only of what was validated so."""
+        ids = self.start.valid_clip_ids
+        known = [v for v in self.valid if ids and len(v.per_clip) == len(ids)]
+        trained = [v for v in known if v.step > 0 and v.loss == v.loss]
+        models = {
+            "base": next((v for v in known if v.step == 0), None),
+            "best": min(trained, key=lambda v: v.loss, default=None),
+            "final": trained[-1] if trained else None,
+        }
+        return {
+            model: {clip: loss for clip, loss in zip(ids, v.per_clip, strict=True) if loss == loss}
+            for model, v in models.items()
+            if v is not None
+        }
 
     @property
     def codebook_size(self) -> int:
@@ -337,7 +355,8 @@ class History:
         self.counted = None
 
     def _on_valid(self, event: Valid) -> None:
-        valid = Validation(event.step, number(event.loss), [number(loss) for loss in event.per_codebook], event.t)
+        codebooks, clips = ([number(loss) for loss in losses] for losses in (event.per_codebook, event.per_clip))
+        valid = Validation(event.step, number(event.loss), codebooks, event.t, clips)
         at = bisect_left(self.valid, event.step, key=lambda known: known.step)
         if at < len(self.valid) and self.valid[at].step == event.step:
             self.valid[at] = valid

@@ -252,6 +252,7 @@ def _write_events(run: RunDir, found: Found) -> None:
             written.write("health", name=name, verdict=verdict, evidence=evidence)
         for problem in found.problems:
             written.write("note", text=problem)
+        written.write("state", state="imported")
 
 
 def verdicts(found: Found) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -28,9 +29,11 @@ from tui.review.side_by_side import (
     load_side,
     markdown,
     measure_rows,
+    paired_losses,
     prompts,
     same_prompt,
     settings_rows,
+    without_settings,
 )  # fmt: skip
 from tui.text import cut, fit, short
 from tui.widgets.lines import Lines, frame
@@ -154,13 +157,16 @@ class CompareScreen(Place, Background):
         shown = [self._row(name, [_value(v) for v in values], width) for name, values in rows]
         if len(self._sides) < 2:
             shown.append(Content.styled("One run only: space in Runs marks others for Compare.", "$quiet"))
+        elif strangers := without_settings(self._sides):
+            shown.append(Content.styled(f"The settings of {', '.join(strangers)} are not known.", "$quiet"))
         elif not rows:
             shown.append(Content.styled("None: these runs were made with the same settings.", "$quiet"))
         found = measure_rows(self._sides, self._model)
         if found:
             shown += [Content(""), Content.styled(f"Measured of {self._model}, means over the prompts", "$quiet")]
             shown += [self._row(name, values, width) for name, values in found]
-        lines.show([self._head(width), *shown])
+        said = [line for text in paired_losses(self._sides) for line in textwrap.wrap(text, width)]
+        lines.show([self._head(width), *shown, Content(""), *map(Content, said)])
 
     @property
     def _card_width(self) -> int:
