@@ -24,59 +24,28 @@ from typing import Any
 import psutil
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import (
-    EncodecConfig,
-    EncodecModel,
-    MusicgenConfig,
-    MusicgenDecoderConfig,
-    MusicgenForConditionalGeneration,
-    T5Config,
-    T5EncoderModel,
-)
-from transformers.models.musicgen.modeling_musicgen import MusicgenForCausalLM
+from transformers import MusicgenForConditionalGeneration
 
 from engine.generate import noise
 from engine.generate.codec import to_audio
 from engine.generate.decode import Decoder, Sampling
+from engine.model import untrained
+from engine.model.work import decoding_bytes
+from engine.prove.rates import copies
 
 RESULTS = Path(__file__).parent / "results" / "decode.json"
 PROMPTS = 8
 CLIPS = 24
 TEXT_TOKENS = 24
 
-SIZES: dict[str, dict[str, Any]] = {
-    "mid": {
-        "text": (512, 4, 8),
-        "decoder": {"hidden_size": 512, "ffn_dim": 2048, "num_hidden_layers": 8, "num_attention_heads": 8},
-    },
-    "small": {"text": (768, 12, 12), "decoder": {}},
-}
-"""T5's width, layers and heads, and what the decoder's configuration changes from that of musicgen-small."""
-
 
 def build(size: str) -> Any:
     """A model of the size in fp32 and eval mode, on the CPU."""
-    torch.manual_seed(0)
     if size == "demo":
         from engine.demo import model_path
 
         return MusicgenForConditionalGeneration.from_pretrained(model_path(), dtype=torch.float32).eval()
-    width, layers, heads = SIZES[size]["text"]
-    text = T5EncoderModel(T5Config(d_model=width, num_layers=layers, num_heads=heads, d_ff=4 * width))
-    codec = EncodecModel(
-        EncodecConfig(
-            sampling_rate=32000, upsampling_ratios=[8, 5, 4, 4], num_filters=64, codebook_size=2048, normalize=False,
-            hidden_size=128, codebook_dim=128, target_bandwidths=[2.2],
-        )
-    )  # fmt: skip
-    decoder = MusicgenForCausalLM(MusicgenDecoderConfig(**SIZES[size]["decoder"]))
-    config = MusicgenConfig(
-        text_encoder=text.config.to_dict(), audio_encoder=codec.config.to_dict(), decoder=decoder.config.to_dict()
-    )
-    model = MusicgenForConditionalGeneration(config, text_encoder=text, audio_encoder=codec, decoder=decoder)
-    pad = decoder.config.pad_token_id
-    model.generation_config.update(pad_token_id=pad, bos_token_id=pad, decoder_start_token_id=pad)
-    return model.eval()
+    return untrained.whole(size)
 
 
 def with_adapter(model: Any) -> Any:
@@ -161,23 +130,12 @@ def timed(call: Callable[[], torch.Tensor], device: torch.device) -> Time:
     return Time(took, used, (peak - before) / 2**20)
 
 
-def floor(model: Any, frames: int, dtype: torch.dtype) -> float:
+def floor(model: Any, frames: int, dtype: torch.dtype, device: torch.device) -> float:
     """Least seconds for one batch on the GPU: weights and keys and values over the measured copy bandwidth."""
-    config = model.config.decoder
-    size = torch.finfo(dtype).bits // 8
-    steps = frames + config.num_codebooks - 1
-    weights = sum(p.numel() for p in model.decoder.parameters()) * size
-    cached = 2 * config.num_hidden_layers * config.hidden_size * size * 2 * PROMPTS * steps / 2
-    block = torch.empty(2**30, dtype=torch.uint8, device="cuda")
-    target = torch.empty_like(block)
-    rates = []
-    for _ in range(10):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        target.copy_(block)
-        torch.cuda.synchronize()
-        rates.append(2 * block.numel() / (time.perf_counter() - start))
-    return steps * (weights + cached) / statistics.median(rates)
+    sizes = model.config.decoder.to_dict()
+    steps = frames + sizes["num_codebooks"] - 1
+    element = torch.finfo(dtype).bits // 8
+    return steps * decoding_bytes(sizes, 2 * PROMPTS, steps / 2, element) / copies(device)
 
 
 def error_of(call: Callable[[], torch.Tensor]) -> str:
@@ -224,7 +182,7 @@ def measure(
         ratios = [a.cpu_seconds / b.cpu_seconds for a, b in pairs]
         result["times_generate_default_by_processor_time"] = round(statistics.median(ratios), 2)
     if device.type == "cuda" and "ours" in times:
-        least = floor(model, frames, dtype)
+        least = floor(model, frames, dtype, device)
         result["floor_seconds"] = round(least, 3)
         result["times_floor"] = round(result["methods"]["ours"]["batch_seconds"] / least, 2)
     return result

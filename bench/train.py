@@ -32,10 +32,11 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from decode import build  # noqa: E402
 from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402
-from train_steps import flops_a_clip, matmul_rate  # noqa: E402
 from transformers import PreTrainedTokenizerFast  # noqa: E402
 
 from engine.contract import config, events, rundir  # noqa: E402
+from engine.model.work import training_operations  # noqa: E402
+from engine.prove.rates import products  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "train.json"
 WAYS = ("ours", "forward", "encodec", "trainer")
@@ -168,8 +169,8 @@ def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     rows = table(take_turns(file, args.rounds, args.steps, args.threads, args.ways.split(",")), clips)
     decoder = build(args.size).decoder.config
     torch.set_num_threads(args.threads)
-    rate = matmul_rate(device, torch.float16 if device.type == "cuda" else torch.float32, decoder.hidden_size)
-    flops = flops_a_clip(decoder, round(SECONDS * FRAME_RATES[args.size]))
+    rate = products(device, torch.float16 if device.type == "cuda" else torch.float32, decoder.hidden_size)
+    flops = training_operations(decoder.to_dict(), round(SECONDS * FRAME_RATES[args.size]))
     for row in rows:
         row["share_of_matmul_rate"] = round(row["clips_per_second"] * flops / rate, 3)
     return {

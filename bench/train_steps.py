@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -171,30 +170,6 @@ def _device(settings: config.Settings) -> tuple[torch.device, torch.dtype]:
 def _rows(settings: config.Settings) -> list[dict[str, str]]:
     entries = json.loads((Path(settings.data.dir) / "metadata.json").read_text())
     return [entry for entry in entries if entry["audio"].startswith("train/")]
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype, width: int) -> float:
-    """Multiply-adds x 2 a second that the machine reaches on a product of the decoder's own shape."""
-    rows = 1500 if device.type == "cpu" else 12000
-    a = torch.randn(rows, width, device=device, dtype=dtype)
-    b = torch.randn(width, 4 * width, device=device, dtype=dtype)
-    best = math.inf
-    for _ in range(20):
-        before = _now(device)
-        a @ b
-        best = min(best, _now(device)[0] - before[0])
-    return 2 * rows * width * 4 * width / best
-
-
-def flops_a_clip(decoder: Any, frames: int) -> float:
-    """Forward and backward of the frozen decoder: its matrices twice, attention three and a half times."""
-    width, layers = decoder.hidden_size, decoder.num_hidden_layers
-    # Keys and values of cross attention work on a few text tokens only.
-    matrices = (
-        layers * (6 * width**2 + 2 * width * decoder.ffn_dim) + decoder.num_codebooks * width * decoder.vocab_size
-    )
-    attention = layers * 4 * width * frames**2 / 2
-    return 2 * 2 * matrices * frames + 3.5 * attention
 
 
 def main() -> None:

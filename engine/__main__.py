@@ -1,4 +1,4 @@
-"""python -m engine train|evaluate|check|merge|studio|demo-data: what the panel and the command line start.
+"""python -m engine train|evaluate|check|merge|prove|studio|demo-data: what the panel and the command line start.
 
 Exit status: 0 done (or stopped when asked to), 1 it failed and said why, 2 wrong use, 130 interrupted.
 """
@@ -98,6 +98,12 @@ def studio(args: argparse.Namespace) -> int:
     return 0
 
 
+def prove(args: argparse.Namespace) -> int:
+    from engine.prove.run import main
+
+    return main(args.card, short=args.short, again=args.again)
+
+
 def demo_data(args: argparse.Namespace) -> int:
     from engine.demo.render import render
 
@@ -164,6 +170,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     one.add_argument("--idle", type=float, default=300.0, help="seconds without a request after which it ends")
     one.set_defaults(call=studio)
+
+    one = commands.add_parser("prove", help="measure what works on a card and how fast, as JSON lines")
+    one.add_argument("--card", type=int, default=0, help="its number as torch counts")
+    one.add_argument("--short", action="store_true", help="only what training needs to know, in 15 seconds")
+    one.add_argument("--again", action="store_true", help="although it was measured before")
+    one.set_defaults(call=prove)
 
     one = commands.add_parser("demo-data", help="render the demo's clips, captions, prompts and settings")
     one.add_argument("folder", type=Path)

@@ -27,6 +27,7 @@ from textual.worker import Worker, WorkerState
 from engine.contract.events import Gpu
 from engine.contract.rundir import RunDir, is_run
 from engine.contract.rundir import closed as closed_folders
+from engine.contract.text import is_whole, plain
 from tui import keys, terminal, themes
 from tui.places.place import Panel, Place, RunChanged, RunsChanged
 from tui.places.runs.screen import RunsScreen
@@ -177,6 +178,10 @@ class PanelApp(App[None]):
         self.audio_route = route(self._player.status)
         for screen in self.screen_stack:
             screen.post_message(PlayerNews(news))
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Exactly as it is; of a path whose bytes are no UTF-8, which a clipboard cannot hold, what is shown of it."""
+        super().copy_to_clipboard(text if is_whole(text) else plain(text))
 
     def notify(self, message: str, *, timeout: float | None = None, **how: Any) -> None:
         """Say it as it is, never as markup; unless it still stands there: stacked up it would cover the screen."""

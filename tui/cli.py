@@ -170,6 +170,8 @@ def _reports(command: Command) -> None:
     _with_json(command("queue", "reports.queue", "runs that wait for the GPU"))
     one = _with_json(command("doctor", "doctor.doctor", "what on this machine would get in the way"))
     one.add_argument("--audio", action="store_true", help="play a chirp and listen to it coming back")
+    one.add_argument("--gpu", action="store_true", help="prove the card: what works, what falls back, how fast")
+    one.add_argument("--again", action="store_true", help="with --gpu: measure anew")
     one = _with_json(command("settings", "reports.settings", "every setting: its meaning, range and default"))
     _completed(one.add_argument("name", nargs="?", default="", help="only those with this in their name"), "names")
 

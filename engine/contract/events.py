@@ -76,6 +76,7 @@ class Start(Event, tag="start"):
     processes: Step = 1
     resumed_from: str | Step | None = None
     """Name of the checkpoint, or its step."""
+    switched_off: list[str] = []
 
     @property
     def resumed_step(self) -> int | None:

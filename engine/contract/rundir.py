@@ -212,3 +212,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def keep_copy(path: Path) -> Path:
+    """The file as it is beside itself, under a name that is free; it is written once. Raises OSError."""
+    content, number = path.read_bytes(), 1
+    while (copy := path.with_name(f"{path.name}.kept-{number}")).exists():
+        if copy.read_bytes() == content:
+            return copy
+        number += 1
+    write_atomically(copy, content)
+    return copy

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.contract import sound
 from engine.contract.errors import UserError
 
 SHORTEST = 1.0
@@ -22,27 +23,22 @@ class Sound(NamedTuple):
 
 def read_audio(path: Path) -> Sound:
     """A WAV, FLAC, MP3 or OGG file as it is. Raises UserError with the reason when it cannot be read."""
-    import soundfile
-
     try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (OSError, RuntimeError, TypeError) as error:
-        # TypeError: a name that ends in .raw has no header to read the rate from.
+        samples, rate = sound.read(path)
+    except sound.BadSound as error:
         raise _no_audio(path, error) from None
-    return Sound(np.ascontiguousarray(samples.T), int(rate))
+    return Sound(np.ascontiguousarray(samples.T), rate)
 
 
 def seconds_of(path: Path) -> float:
     """Length of a file by its header. Raises UserError when it cannot be read or is shorter than a second."""
-    import soundfile
-
     try:
         path.stat()
     except OSError as error:
         raise gone(path, error) from None
     try:
-        seconds = float(soundfile.info(str(path)).duration)
-    except (OSError, RuntimeError, TypeError) as error:
+        seconds = sound.header(path).seconds
+    except sound.BadSound as error:
         raise _no_audio(path, error) from None
     _refuse_short(path, seconds)
     return seconds
@@ -53,13 +49,13 @@ def read_for_model(path: Path, rate: int, channels: int) -> np.ndarray:
 
     Raises UserError when the file cannot be read or is shorter than a second.
     """
-    sound = read_audio(path)
-    _refuse_short(path, sound.samples.shape[1] / sound.rate)
+    own, own_rate = read_audio(path)
+    _refuse_short(path, own.shape[1] / own_rate)
     if channels == 1:
-        samples = sound.samples.mean(axis=0, keepdims=True)
+        samples = own.mean(axis=0, keepdims=True)
     else:
-        samples = sound.samples[:2] if len(sound.samples) > 1 else np.repeat(sound.samples, 2, axis=0)
-    return np.nan_to_num(resample(samples, sound.rate, rate))
+        samples = own[:2] if len(own) > 1 else np.repeat(own, 2, axis=0)
+    return np.nan_to_num(resample(samples, own_rate, rate))
 
 
 def resample(samples: np.ndarray, old: int, new: int) -> np.ndarray:
@@ -84,15 +80,5 @@ def _refuse_short(path: Path, seconds: float) -> None:
         raise UserError(f"{path} lasts {seconds:.2f} s; a clip must be at least a second long: take it out.")
 
 
-def _no_audio(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} cannot be read as audio ({_reason(path, error)}); replace it or take it out.")
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return "there is no such file"
-    if path.is_dir():
-        return "it is a folder"
-    if path.stat().st_size == 0:
-        return "it is empty"
-    return str(error).split(": ", 1)[-1].rstrip(". ").lower() or "no audio"
+def _no_audio(path: Path, error: sound.BadSound) -> UserError:
+    return UserError(f"{path} cannot be read as audio ({error}); replace it or take it out.")

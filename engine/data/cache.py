@@ -57,7 +57,9 @@ class Digests:
         self._new = False
         try:
             known = json.loads(self._file.read_text())
-            self._known = {path: stamp for path, stamp in known.items() if len(stamp) == 3}
+            self._known = {
+                path: stamp for path, stamp in known.items() if len(stamp) == 3 and isinstance(stamp[2], str)
+            }
         except (OSError, ValueError, AttributeError, TypeError):
             # None yet, or a damaged one: all files are read again.
             pass

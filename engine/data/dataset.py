@@ -200,6 +200,7 @@ def _codes(
     missing = {digest: clip for digest, clip in zip(hashes, clips, strict=True) if digest not in found}
     if missing:
         codec = load.load_audio_encoder(base, device=device)
+        device = next(codec.parameters()).device  # the CPU, where the GPU computes EnCodec wrongly
         done = 0
         report(0, len(missing))
         for batch in _batches(missing, sound, 8 if device.type == "cuda" else 1):

@@ -9,7 +9,7 @@ import torch
 
 from engine.contract.errors import UserError
 from engine.data.audio import resample
-from engine.model import load
+from engine.model import damage, load
 
 
 class Scorer:
@@ -23,9 +23,9 @@ class Scorer:
             self.model: Any = load.complete(ClapModel, name).eval()
             self.processor: Any = ClapProcessor.from_pretrained(name)
         except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise UserError(
-                f"evaluate.clap_model = {name!r} cannot be loaded ({reason}); name a CLAP model, or leave it empty."
+                f"evaluate.clap_model = {name!r} cannot be loaded ({damage.reason(error)}); name a CLAP model, or "
+                "leave it empty."
             ) from None
         self.rate: int = self.processor.feature_extractor.sampling_rate
 

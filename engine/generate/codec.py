@@ -30,6 +30,7 @@ def to_audio(codec: Any, codes: Tensor, channels: int = 1) -> Tensor:
     ``codec`` is an EncodecModel. In a stereo model the codes of left and right alternate.
     """
     # By default cuDNN may add up in another order every time, and in TF32: the same codes would give other samples.
+    codes = codes.to(next(codec.parameters()).device)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         return torch.cat([_decode(codec, codes[:, side::channels]) for side in range(channels)], dim=1)
 

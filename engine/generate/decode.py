@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from engine.generate import noise
 from engine.model.delay import delays
+from engine.prove import abilities
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ class Decoder:
     Adapters that are active on it (a PeftModel) are merged in fp32 and then cast to ``dtype``, by default that of the
     weights; the model itself is not touched, and must not be changed while the decoder is in use. ``projection`` maps
     text states (..., d_text) to (..., d_decoder). Weights go to ``device``, by default the one they are on, matrix by
-    matrix and in ``dtype`` already.
+    matrix and in ``dtype`` already. Without ``graphs`` a GPU runs the same steps one by one; by default what is known
+    of the card decides.
     """
 
     capture_failed: ClassVar[bool] = False
@@ -99,6 +101,8 @@ class Decoder:
         projection: nn.Module | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | None = None,
+        *,
+        graphs: bool | None = None,
     ):
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder = causal.model.decoder
@@ -106,6 +110,7 @@ class Decoder:
         first = decoder.layers[0].fc1
         self.device = device or first.weight.device
         self.dtype = dtype or first.weight.dtype
+        self.graphs = abilities.of(self.device).can("graphs") if graphs is None else graphs
         self.codebooks = config.num_codebooks
         self.vocabulary = config.vocab_size
         self.heads = config.num_attention_heads
@@ -181,6 +186,11 @@ class Decoder:
         if not math.isfinite(state.total.item()):
             raise NotFinite(f"decoding in {str(self.dtype).removeprefix('torch.')} gave logits that are not finite")
         return self._revert(state.sequence, frames)
+
+    @property
+    def captured(self) -> bool:
+        """Whether the last batch was decoded by CUDA graphs."""
+        return self._state is not None and self._state.graphs is not None
 
     def release(self) -> None:
         """Give back caches and graphs of the last batch."""
@@ -312,8 +322,11 @@ class _State:
             self._draw(self.noise, step)
         if self.graphs is not None:
             self.graphs[step // CACHE_BLOCK].replay()
-        else:
+        elif self.eager:
             self.step(step + 1, masked=False)
+        else:
+            # As a graph would: the codes are then the same with graphs and without.
+            self.step((step // CACHE_BLOCK + 1) * CACHE_BLOCK, masked=True)
 
     def step(self, length: int, masked: bool) -> None:
         """One step on the device alone: codes of this position in, codes of the next one out."""
@@ -343,7 +356,7 @@ class _State:
 
     def capture(self) -> None:
         """Record one CUDA graph for each block of positions; without graphs decoding goes on step by step."""
-        if self.eager or self.graphs is not None or Decoder.capture_failed:
+        if self.eager or not self.decoder.graphs or self.graphs is not None or Decoder.capture_failed:
             return
         try:
             # A capture that fails does not lead back to the stream that was current before it.

@@ -141,6 +141,8 @@ def _prepare(
     how = arithmetic(settings, processes.device)
     recipes = {task: recipe(task, settings.evaluate, how) for task in all_tasks}
     results = Results(folder, recipes, processes.process_index)
+    for complaint in results.complaints[:5]:
+        journal.note(f"{complaint} (the file as it was is kept beside it)")
     peers.meet("results are read")
     if processes.is_main_process:
         results.gather()  # what processes of an interrupted evaluation left behind

@@ -14,7 +14,7 @@ import torch
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, open_run
 from engine.data.cache import Digests
-from engine.model import load, lora
+from engine.model import damage, load, lora
 
 DEFAULT = ("base", "best", "final")
 _PARTS = ("decoder.", "enc_to_dec_proj.", "text_encoder.", "audio_encoder.")
@@ -108,5 +108,6 @@ class _naming:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, torch.OutOfMemoryError):
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise UserError(f"The model {self.name} cannot be used: {reason} (in {self.folder}).") from None
+            raise UserError(
+                f"The model {self.name} cannot be used: {damage.reason(error)} (in {self.folder})."
+            ) from None

@@ -13,17 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from engine.contract import config
+from engine.contract import config, sound, typed
 from engine.contract.errors import UserError
 from engine.contract.prompts import Prompt
-from engine.contract.rundir import write_atomically
+from engine.contract.rundir import keep_copy, write_atomically
 from engine.generate.models import Model
 
 RESULTS = "comparison_results.jsonl"
 PLANNED = ("base", "best", "final")
 Line = dict[str, Any]
+
+
+class Stored(msgspec.Struct, kw_only=True):
+    """A line as it is read: what is compared with the recipe of a task stays as it is in ``extra``."""
+
+    prompt_id: str | typed.Int | None = None
+    repeat: typed.Count = 0
+    models: dict[str, str] = {}
+    weights: dict[str, str] = {}
+    measures: dict[str, dict[str, float | None]] = {}
+    extra: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,9 @@ class Results:
 
     def __init__(self, folder: Path, recipes: dict[Task, Line], rank: int = 0) -> None:
         self.folder, self.recipes, self.rank = folder, recipes, rank
+        self.complaints: list[str] = []
+        """What of the lines that are there could not be read; the file as it was is kept beside the new one."""
+        self._kept = False
         self.lines: dict[Task, Line] = {}
         before = {(str(line.get("prompt_id")), line.get("repeat")): line for line in self._read()}
         for task, made_as in recipes.items():
@@ -88,7 +103,7 @@ class Results:
         """Measures of a clip that is there and was made with the model's weights; None when it must be made."""
         line = self.lines[task]
         file = line["models"].get(model.name)
-        there = file is not None and line["weights"].get(model.name) == model.weights and (self.folder / file).is_file()
+        there = file is not None and line["weights"].get(model.name) == model.weights and is_whole(self.folder, file)
         return line["measures"].get(model.name, {}) if there else None
 
     def add(self, task: Task, model: Model, file: str, measures: dict[str, float | None]) -> bool:
@@ -116,6 +131,9 @@ class Results:
             self.lines[task] = self._line(self.recipes[task], line, self.lines[task]["same_weights"])
         made = [line for line in self.lines.values() if line["models"]]
         if made or (self.folder / RESULTS).exists():
+            if self.complaints and not self._kept:
+                written(self.folder / RESULTS, lambda: keep_copy(self.folder / RESULTS))
+                self._kept = True
             self._write(self.folder / RESULTS, made)
 
     def gather(self) -> None:
@@ -142,16 +160,16 @@ class Results:
         by_key = {task.key: task for task in self.lines}
         found: dict[Task, Line] = {}
         for part in self.folder.glob(f".{RESULTS}.part-*"):
-            for line in _read_lines(part):
+            for line in _read_lines(part)[0]:
                 task = by_key.get((str(line.get("prompt_id")), line.get("repeat", 0)))
                 if task and all(line.get(name) == value for name, value in self.recipes[task].items()):
                     found[task] = line
         return found
 
     def _read(self) -> list[Line]:
-        lines = _read_lines(self.folder / RESULTS)
+        lines, self.complaints = _read_lines(self.folder / RESULTS)
         for part in sorted(self.folder.glob(f".{RESULTS}.part-*")):
-            lines += _read_lines(part)
+            lines += _read_lines(part)[0]
         return lines
 
     def _part(self, rank: int) -> Path:
@@ -162,20 +180,14 @@ class Results:
         written(path, lambda: write_atomically(path, text))
 
 
-def _read_lines(path: Path) -> list[Line]:
+def _read_lines(path: Path) -> tuple[list[Line], list[str]]:
+    """Lines of a results file, and what of them cannot be read; none when there is no file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError:
-        return []
-    found = []
-    for row in text.splitlines():
-        try:
-            line = json.loads(row)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            found.append(line)
-    return found
+        return [], []
+    found, complaints = typed.parse_lines(content, Stored, path.name)
+    return [typed.data(line) for _, line in found], [str(complaint) for complaint in complaints]
 
 
 def written(path: Path, write: Callable[[], Any]) -> None:
@@ -205,6 +217,29 @@ def codes_file(folder: Path, clip: str) -> Path:
     return folder / ".codes" / Path(clip).with_suffix(".npy")
 
 
+def codes_of(folder: Path, clip: str) -> np.ndarray | None:
+    """The codes (K, frames) of a clip; None when they are gone or damaged."""
+    return _load_codes(codes_file(folder, clip))
+
+
+def _load_codes(path: Path) -> np.ndarray | None:
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return codes if codes.ndim == 2 and codes.dtype == np.uint16 and codes.size else None
+
+
+def is_whole(folder: Path, clip: str) -> bool:
+    """Whether a clip may be used again: a power loss leaves files that are empty, or cut off.
+
+    Codes that are gone are no reason to make it anew; codes that are damaged are.
+    """
+    if not sound.is_whole(folder / clip):
+        return False
+    return not codes_file(folder, clip).exists() or codes_of(folder, clip) is not None
+
+
 def save_clip(folder: Path, clip: str, audio: np.ndarray, rate: int, codes: np.ndarray) -> None:
     """Write a clip (channels, samples) and its codes (K, frames). Raises UserError when the disk is full."""
     buffer = io.BytesIO()
@@ -225,14 +260,16 @@ class BaseClips:
         """Bring a clip into an evaluation folder by hard link or copy; its measures, or None when it is not there."""
         stored = self._folder(made_as, weights)
         try:
-            measures = json.loads((stored / "measures.json").read_text())
+            measures = typed.load(stored / "measures.json", dict[str, float | None]).value
+            if not sound.is_whole(stored / "clip.wav") or _load_codes(stored / "codes.npy") is None:
+                return None
             for source, target in (
                 (stored / "codes.npy", codes_file(folder, clip)),
                 (stored / "clip.wav", folder / clip),
             ):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, target)
-        except (OSError, ValueError):
+        except (OSError, typed.Unreadable):
             return None
         return measures
 
@@ -264,6 +301,8 @@ def _link(source: Path, target: Path) -> None:
             raise
         except OSError:
             shutil.copyfile(source, temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())  # a link's content is on the disk already, a copy's is not
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
 from engine.data.dataset import Report, prepare
 from engine.generate.measures import frechet_distance
-from engine.generate.results import codes_file, written
+from engine.generate.results import codes_of, written
 from engine.model import load
 
 FILE = "set_measures.json"
@@ -50,7 +50,7 @@ def measure(
         missing = f"the training clips cannot be encoded: {str(error).splitlines()[0]}"
     found: dict[str, dict[str, Any]] = {}
     for name, files in clips.items():
-        codes = [np.load(path) for file in files if (path := codes_file(folder, file)).is_file()]
+        codes = [made for file in files if (made := codes_of(folder, file)) is not None]
         distance, reason = None, missing or "the codes of its clips are gone; delete the clips to make them again"
         if not files:
             reason = "another base model made its clips, with a codec of its own"

@@ -21,6 +21,7 @@ from engine.generate.decode import Decoder, Sampling
 from engine.generate.results import Task
 from engine.model import load
 from engine.model.delay import delays
+from engine.prove import abilities
 
 BATCH = 8
 """Prompts decoded at once when the setting says "auto"."""
@@ -42,8 +43,8 @@ Keep = Callable[[Task, np.ndarray, np.ndarray], None]
 
 
 def arithmetic(settings: config.Settings, device: torch.device) -> str:
-    """Precision that clips are decoded in: that of training on a GPU, fp32 on a CPU."""
-    return settings.train.precision if device.type == "cuda" else "fp32"
+    """Precision that clips are decoded in: that of training."""
+    return abilities.of(device).precision(settings.train.precision)
 
 
 class Studio:

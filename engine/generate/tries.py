@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.contract import tries, typed
+from engine.contract import sound, tries, typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
 from engine.contract.tries import INDEX, Recipe, TryClip
@@ -29,7 +29,7 @@ class Folder:
     def find(self, clip: TryClip) -> TryClip | None:
         """The clip that was made with these settings and weights and is still there."""
         found = self._made.get(_sameness(clip))
-        return found if found is not None and (self.path / found.file).is_file() else None
+        return found if found is not None and sound.is_whole(self.path / found.file) else None
 
     def keep(self, clip: TryClip, audio: np.ndarray, rate: int) -> TryClip:
         """Write audio (channels, samples) and its line; returns the clip with its file's name. UserError if it cannot.

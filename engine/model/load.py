@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from engine.contract.errors import UserError
+from engine.model import damage
 from engine.model.base import resolve_base
+from engine.prove import abilities
 
 __all__ = [
     "complete",
@@ -104,9 +106,11 @@ def load_decoder(path: Path | str, *, device: torch.device | str, dtype: torch.d
 
 
 def load_audio_encoder(path: Path | str, *, device: torch.device | str) -> Any:
-    """EnCodec alone, eval, fp32."""
+    """EnCodec alone, eval, fp32; on the CPU where this GPU is known to compute it wrongly."""
     from transformers import EncodecModel
 
+    if not abilities.of(torch.device(device)).can("encodec"):
+        device = "cpu"
     return _part("audio_encoder", EncodecModel, path, device, torch.float32)
 
 
@@ -210,8 +214,9 @@ class _named:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, (UserError, torch.OutOfMemoryError)):
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"The model in {self.path} cannot be loaded: {reason}. Fetch or copy it again.") from error
+            raise UserError(
+                f"The model in {self.path} cannot be loaded: {damage.reason(error)}. Fetch or copy it again."
+            ) from error
 
 
 class quiet:

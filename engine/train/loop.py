@@ -17,6 +17,7 @@ from engine.contract.rundir import RunDir
 from engine.model import lora
 from engine.telemetry import Sampler
 from engine.train import card, checkpoint, health
+from engine.train.baseline import base_loss
 from engine.train.batches import collate, dropout_seed, indices, without_caption
 from engine.train.clock import Clock
 from engine.train.journal import Journal
@@ -185,7 +186,10 @@ def _validate(session: Session) -> None:
     width = min(session.micro, VALIDATED_AT_ONCE)
     # One process alone must not leave the others waiting.
     look = requests.stop_now if session.accelerator.num_processes == 1 else lambda: None
-    valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)
+    if progress.step:
+        valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)
+    else:
+        valid = base_loss(session, width, look)
     sample = None
     if session.settings.train.validate_train_sample:
         spread = data.train[:: max(1, len(data.train) // TRAIN_SAMPLE)][:TRAIN_SAMPLE]

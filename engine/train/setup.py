@@ -25,6 +25,7 @@ from engine.model import load, lora
 from engine.model.fast_lora import speed_up
 from engine.model.forward import body
 from engine.model.targets import refuse_strangers
+from engine.prove.first import able_to
 from engine.train import checkpoint
 from engine.train.checkpoint import Progress
 from engine.train.journal import Journal
@@ -90,9 +91,12 @@ def prepare_session(
     refuse_strangers(settings.lora.target_modules)
     plan(settings, train_windows(settings))
     last = checkpoint.last(run.checkpoints, settings) if resume else None
-    dtype = DTYPES[train.precision] if device.type == "cuda" else torch.float32
-    if dtype != DTYPES[train.precision]:
+    able = able_to(accelerator, journal)
+    dtype = DTYPES[able.precision(train.precision)]
+    if device.type == "cpu" and dtype != DTYPES[train.precision]:
         journal.say(f"on the CPU: training in fp32 instead of {train.precision}")
+    for line in able.told(train):
+        journal.note(line)
     with accelerator.main_process_first():
         base = load.resolve_base(settings.model.base, _reporter(journal, "downloading", "download", "bytes"))
         requests.stop_now()
@@ -105,16 +109,14 @@ def prepare_session(
         # What the encoders took is to be there for training, and for whoever looks at the card's memory.
         torch.cuda.empty_cache()
     course = plan(settings, len(data.train))
-    compiled = train.compile and device.type == "cuda"
-    if train.compile and not compiled:
-        journal.note("train.compile is left off: on a CPU compiling takes longer than it saves")
+    compiled = train.compile and able.can("compile")
     trainee = _trainee(base, settings, device, dtype, compiled, journal.note)
     optimizer = torch.optim.AdamW(
         lora.trainable(trainee.decoder).values(),
         lr=train.learning_rate,
         betas=(train.beta1, train.beta2),
         weight_decay=train.weight_decay,
-        fused=True,
+        fused=able.can("fused_adamw"),
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     progress = _take_up(last, run, journal, trainee, optimizer, scaler)
@@ -124,7 +126,7 @@ def prepare_session(
     session = Session(
         run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, text_length
     )
-    _announce(session, base, last.path.name if last else None)
+    _announce(session, base, last.path.name if last else None, able.told(train))
     return session
 
 
@@ -187,7 +189,7 @@ def _trainee(
     return trainee
 
 
-def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
+def _announce(session: Session, base: Path, resumed_from: str | None, switched_off: list[str]) -> None:
     """The event `start`, the trackers, and a line."""
     settings, data, course, device = session.settings, session.data, session.plan, session.trainee.device
     session.journal.write(
@@ -209,6 +211,7 @@ def _announce(session: Session, base: Path, resumed_from: str | None) -> None:
         precision=_precision(session.trainee),
         processes=session.accelerator.num_processes,
         resumed_from=resumed_from,
+        switched_off=switched_off,
     )
     if settings.train.report_to != "none":
         flat = {

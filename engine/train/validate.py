@@ -24,11 +24,26 @@ class Valid(NamedTuple):
     """Loss of each clip alone, in the order of the clips: what two runs are paired by."""
 
 
-@torch.no_grad()
 def evaluate_loss(
     trainee: Trainee, data: Dataset, examples: list[Example], micro: int, accelerator: Any, look: Callable[[], None]
 ) -> Valid:
-    """Mean cross-entropy of ``examples``, in nats. ``look`` is called between micro-batches and may raise.
+    """Mean cross-entropy of ``examples``, in nats; ``loss_sums`` says how."""
+    return summed_up(loss_sums(trainee, data, examples, micro, accelerator, look))
+
+
+def summed_up(sums: torch.Tensor) -> Valid:
+    """The losses that sums (2, clips, K) of ``loss_sums`` give."""
+    per_codebook = _means(sums.sum(1)).tolist()
+    return Valid(sum(per_codebook) / len(per_codebook), per_codebook, _means(sums).mean(-1).tolist())
+
+
+@torch.no_grad()
+def loss_sums(
+    trainee: Trainee, data: Dataset, examples: list[Example], micro: int, accelerator: Any, look: Callable[[], None]
+) -> torch.Tensor:
+    """Sums of cross-entropy, and numbers of targets, of each example and codebook: (2, clips, K) in fp64.
+
+    ``look`` is called between micro-batches and may raise.
 
     ``micro`` clips are on the device at once, fewer when its memory does not hold them.
     """
@@ -57,8 +72,7 @@ def evaluate_loss(
         every = torch.zeros(2, len(examples), sums.shape[-1], dtype=sums.dtype)
         every[:, accelerator.process_index :: accelerator.num_processes] = sums
         sums = accelerator.reduce(every.to(trainee.device), "sum").cpu()
-    per_codebook = _means(sums.sum(1)).tolist()
-    return Valid(sum(per_codebook) / len(per_codebook), per_codebook, _means(sums).mean(-1).tolist())
+    return sums
 
 
 def _means(sums: torch.Tensor) -> torch.Tensor:

@@ -141,6 +141,53 @@ def test_base_clips_are_made_once_for_all_runs(make_run, monkeypatch):
     assert lines_of(other.evaluation())[0]["measures"]["base"] == lines_of(run.evaluation())[0]["measures"]["base"]
 
 
+@pytest.mark.parametrize("left", [b"", b"RIFF", "half", "zeros"])
+def test_a_clip_that_a_power_loss_left_empty_or_cut_off_is_made_again_also_the_shared_one(make_run, left):
+    run, other = make_run(), make_run("r2", best=7, final=8)
+    evaluate(run, run.settings())
+    whole = clips(run.evaluation())
+    for path in (
+        run.evaluation() / "base_model" / "03-a-choir.wav",
+        run.evaluation() / "best_model" / "03-a-choir.wav",
+    ):
+        content = path.read_bytes()
+        spoiled = {"half": content[: len(content) // 2], "zeros": bytes(len(content))}.get(left, left)
+        with open(path, "r+b") as file:  # the shared clip is the same file
+            file.truncate(0)
+            file.write(spoiled)
+    evaluate(other, other.settings(), models=["base"])
+    assert clips(other.evaluation()) == {name: whole[name] for name in whole if name.startswith("base")}
+    evaluate(run, run.settings())
+    assert clips(run.evaluation()) == whole
+
+
+def test_codes_that_are_damaged_are_made_again_with_their_clip(make_run):
+    run = make_run()
+    evaluate(run, run.settings(), models=["best"])
+    codes = run.evaluation() / ".codes" / "best_model" / "03-a-choir.npy"
+    before = codes.read_bytes()
+    codes.write_bytes(b"")
+    evaluate(run, run.settings(), models=["best"])
+    assert codes.read_bytes() == before
+
+
+def test_lines_that_cannot_be_read_are_said_and_kept_beside_the_new_ones(make_run):
+    run = make_run()
+    evaluate(run, run.settings(), models=["best"])
+    path = run.evaluation() / "comparison_results.jsonl"
+    rows = [json.loads(row) for row in path.read_text().splitlines()]
+    rows[0]["measures"] = "mine"
+    rows[1]["models"] = {"best": 5}
+    content = "".join(json.dumps(row) + "\n" for row in rows) + '{"text_prompt": "mi'
+    path.write_text(content)
+    evaluate(run, run.settings(), models=["best"])
+    assert path.with_name(path.name + ".kept-1").read_text() == content
+    assert len(lines_of(run.evaluation())) == len(rows)
+    notes = [event["text"] for event in events.read(run.events) if event["event"] == "note"]
+    assert [note for note in notes if "line 1: measures" in note]
+    assert [note for note in notes if f"line {len(rows) + 1}" in note]
+
+
 def test_a_second_evaluation_makes_nothing_and_another_seed_makes_all(make_run):
     run = make_run()
     evaluate(run, run.settings())

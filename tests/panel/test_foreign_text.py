@@ -24,7 +24,7 @@ from tui.widgets.field import Line
 
 NAMES = [
     "run [lr=1e-4, r=12]", "[old]", "[@click=app.quit]leave", "[", "a\x1b]0;owned\x07\x1b[2J", "b\u202ecba\u2028d\ne",
-    "caf\u2066 \\[b]", "$error %s {0}",
+    "caf\udce9 \\[b]", "$error %s {0}",
 ]  # fmt: skip
 TEXT = "[/x] [bold red]loud[/] \x1b]0;owned\x07\x1b[2J \u202egnol \u2028 <b> {0} \\[ end"
 SHOWN = "[/x] [bold red]loud[/] ␛]0;owned␇␛[2J \ufffdgnol   <b> {0} \\[ end"

@@ -8,6 +8,7 @@ import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,25 @@ def test_a_run_leaves_adapters_checkpoints_and_its_whole_course(make_run: MakeRu
     assert told(run, "gpu")[0]["ram_total"] > 0
     assert checkpoint.listed(run.checkpoints)[-1].name == "step-000006"
     assert lora.fingerprint(run.final_model) == lora.fingerprint(run.checkpoints / "step-000006" / "adapter")
+
+
+def test_the_base_models_loss_is_measured_once_for_all_runs_over_the_same_clips(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(name: str, **settings: Any) -> tuple[dict, bool]:
+        cache = str(tmp_path / "cache")
+        run = make_run(name, data__cache_dir=cache, **settings)
+        train(run, run.settings())
+        said = "valid loss is that of an earlier run" in capsys.readouterr().out
+        return {name: told(run, "valid")[0][name] for name in ("loss", "per_codebook", "per_clip")}, said
+
+    first, said = measured("first")
+    assert not said
+    second, said = measured("second", lora__rank=2, train__learning_rate=1e-3)
+    assert said
+    assert second == first
+    _, said = measured("third", data__duration=1.0)
+    assert not said
 
 
 def test_training_lowers_the_loss(make_run: MakeRun) -> None:

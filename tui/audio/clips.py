@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from engine.contract import sound
 from tui.audio.mixer import Samples
 
 # What every browser decodes as it lies on the disk; anything else is sent as FLAC.
@@ -27,9 +28,9 @@ def read(path: Path, rate: int) -> Samples:
     Resampling is done by soxr at its "HQ" quality. Raises UnreadableClip.
     """
     try:
-        samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableClip(_sentence(path, error)) from error
+        samples, own_rate = sound.read(path)
+    except sound.BadSound as error:
+        raise UnreadableClip(_sentence(path, error)) from None
     if len(samples) == 0:
         raise UnreadableClip(EMPTY)
     samples = np.nan_to_num(samples[:, :2])
@@ -41,30 +42,30 @@ def read(path: Path, rate: int) -> Samples:
 def duration(path: Path) -> float:
     """Length in seconds, from the file's header. Raises UnreadableClip."""
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableClip(_sentence(path, error)) from error
-    if info.frames == 0:
+        said = sound.header(path)
+    except sound.BadSound as error:
+        raise UnreadableClip(_sentence(path, error)) from None
+    if said.frames == 0:
         raise UnreadableClip(EMPTY)
-    return float(info.frames) / float(info.samplerate)
+    return said.seconds
 
 
 def browser_bytes(path: Path) -> tuple[bytes, str]:
     """The clip's bytes and media type for a browser. Raises UnreadableClip."""
     try:
-        info = soundfile.info(str(path))
-        if (info.format, info.subtype) in BROWSER_READS:
-            return path.read_bytes(), "audio/wav" if info.format == "WAV" else "audio/flac"
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        said = sound.header(path)
+        if (said.format, said.subtype) in BROWSER_READS:
+            return path.read_bytes(), "audio/wav" if said.format == "WAV" else "audio/flac"
+        samples, rate = sound.read(path)
         packed = io.BytesIO()
         soundfile.write(packed, np.nan_to_num(samples[:, :2]), rate, format="FLAC", subtype="PCM_24")
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableClip(_sentence(path, error)) from error
+    except (sound.BadSound, soundfile.LibsndfileError, OSError) as error:
+        raise UnreadableClip(_sentence(path, error)) from None
     return packed.getvalue(), "audio/flac"
 
 
 def _sentence(path: Path, error: Exception) -> str:
     if not path.exists():
         return "the file is missing; make the clips again, or go on with the others."
-    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or "unknown format"
-    return f"the file cannot be read as audio ({reason.rstrip('.')}); make the clip again."
+    reason = str(error) if isinstance(error, sound.BadSound) else getattr(error, "strerror", None) or "unknown format"
+    return f"the file cannot be read as audio ({reason}); make the clip again."

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.paths import expanded
+from engine.contract.text import plain
 from tui.audio.client import WorkerGone, WorkerProcess
 from tui.audio.output import State, position_after
 
@@ -95,7 +96,13 @@ class Player:
         paths = [str(Path(clip).absolute()) for clip in clips]
         with self._lock:
             serial = self._clips["serial"] + 1 if self._clips else 1
-            self._clips = {"do": "load", "clips": paths, "gains_db": list(gains_db), "title": title, "serial": serial}
+            self._clips = {
+                "do": "load",
+                "clips": paths,
+                "gains_db": list(gains_db),
+                "title": plain(title),
+                "serial": serial,
+            }
             self._clips["names"] = list(names[: len(paths)])
         self._send(self._clips)
 

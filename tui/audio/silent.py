@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from engine.contract import sound
 from tui.audio import clips as audio
 from tui.audio.laptop import fetch_line
 from tui.audio.output import ClipSet, Emit, Output, State
@@ -88,8 +89,8 @@ def _levelled(clips: ClipSet, index: int) -> Path:
         return path
     copy = cache_folder() / f"level-{clips.names[index]}.wav"
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate = sound.read(path)
         soundfile.write(copy, samples * np.float32(gain), rate, subtype="PCM_24")
-    except (soundfile.SoundFileError, OSError):
+    except (sound.BadSound, soundfile.SoundFileError, OSError):
         return path
     return copy

@@ -37,6 +37,10 @@ print(json.dumps(found))
 
 
 def doctor(args: argparse.Namespace) -> int:
+    if args.gpu:
+        from tui.commands.card import prove
+
+        return prove(args)
     if args.audio:
         from tui.audio.doctor import run_doctor
 

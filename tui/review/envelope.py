@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.contract import sound
 from engine.contract.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,10 +76,8 @@ def _filters(rate: int, bands: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def _mono(path: Path, changed: int) -> tuple[NDArray[np.float32], int]:
-    import soundfile
-
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
+        samples, rate = sound.read(path)
+    except sound.BadSound as error:
         raise UserError(f"{path} cannot be read as audio ({error}); make the clips again.") from None
-    return samples.mean(axis=1), int(rate)
+    return samples.mean(axis=1), rate

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.contract import sound
 from engine.contract.loudness import integrated
 from engine.contract.rundir import write_atomically
 from tui.review.evaluation import Clip, Item
@@ -79,10 +80,8 @@ def _measured(path: Path) -> float | None:
 
 def measure(path: Path) -> float | None:
     """Integrated loudness of a file in LUFS; None when it cannot be read as audio."""
-    import soundfile
-
     try:
-        samples, rate = soundfile.read(path, dtype="float32")
-    except (soundfile.SoundFileError, RuntimeError):
+        samples, rate = sound.read(path)
+    except sound.BadSound:
         return None
     return integrated(samples.T, rate)

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.contract.config import Review
 from engine.contract.errors import UserError
-from engine.contract.rundir import checked_name, write_atomically
+from engine.contract.rundir import checked_name, keep_copy, write_atomically
 from tui.review import order
 from tui.review.evaluation import Evaluation, Item
 from tui.review.state import Played, Rating, Revealed, Sitting, State, Step, read_state
@@ -364,17 +364,6 @@ class Session:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None
         self._written = _identity(self.path)
         self.saves += 1
-
-
-def keep_copy(path: Path) -> Path:
-    """The file as it is beside itself, under a name that is free; it is written once. Raises OSError."""
-    content, number = path.read_bytes(), 1
-    while (copy := path.with_name(f"{path.name}.kept-{number}")).exists():
-        if copy.read_bytes() == content:
-            return copy
-        number += 1
-    write_atomically(copy, content)
-    return copy
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
