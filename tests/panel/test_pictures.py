@@ -15,6 +15,7 @@ from engine.contract.events import Gpu
 from engine.contract.rundir import RunDir
 from tests.panel import recording
 from tests.panel.conftest import settle
+from tests.panel.listening import until
 from tui.app import PanelApp
 
 NOW = recording.START + 30 * 86400
@@ -40,7 +41,10 @@ def picture(
         await settle(pilot)
         for key in keys:
             await pilot.press(key)
-        await pilot.pause(1.1)
+        await pilot.app.workers.wait_for_complete()
+        # Monitor draws the curves of a run that trains twice a second.
+        await until(pilot, lambda: not getattr(pilot.app.screen, "_stale", False))
+        await pilot.pause()
 
     app = PanelApp(
         runs_dir, settings=config.Settings(), open_run=runs_dir / run if run else None, mode=mode

@@ -83,14 +83,24 @@ def test_the_first_run_waits_for_the_one_that_trains_and_then_starts(
             log.write("state", state="done")
         return 1
 
+    looked, waits_for = threading.Semaphore(0), queue.waits_for
+
+    def look(folder: Path) -> str:
+        try:
+            return waits_for(folder)
+        finally:
+            looked.release()
+
     monkeypatch.setattr(launch, "start", start)
     queue.add(runs[0])
     queue.add(runs[1])
     with liveness.hold(runs[2]):
         assert queue.waits_for(folder) == "three is running"
+        monkeypatch.setattr(queue, "waits_for", look)
         worker = threading.Thread(target=queue.work_off, args=(folder,), kwargs={"look_every": 0.05})
         worker.start()
-        time.sleep(0.3)
+        for _ in range(2):
+            assert looked.acquire(timeout=10)
         assert started == []
         assert queue.runs(folder)
     worker.join(timeout=10)
@@ -104,7 +114,9 @@ def test_only_one_process_works_the_queue_off(runs: list[RunDir]) -> None:
     with liveness.hold(runs[2]):
         first = threading.Thread(target=queue.work_off, args=(folder,), kwargs={"look_every": 0.05}, daemon=True)
         first.start()
-        time.sleep(0.2)
+        end = time.monotonic() + 10
+        while not queue.runs(folder):
+            assert time.monotonic() < end
         queue.work_off(folder, look_every=0.05)
         queue.empty(folder)
     first.join(timeout=10)

@@ -9,7 +9,9 @@ import pytest
 from engine.contract.events import of
 from engine.contract.rundir import RunDir
 from tests.panel import recording
-from tests.panel.conftest import Starter, settle
+from tests.panel.conftest import Starter
+from tests.panel.listening import until
+from tests.panel.seen import text
 from tui.runs.replay import LOST_FOR, Replayed, schedule
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -69,11 +71,6 @@ def test_a_lost_engine_is_shown_for_a_while_at_any_speed() -> None:
 
 async def test_the_monitor_replays_a_run(panel: Starter) -> None:
     async with panel(open_run=RECORDED, mode="monitor", replay=1e9) as (app, pilot):
-        for _ in range(12):
-            await pilot.pause(0.25)
-            await settle(pilot)
-            if app.shown is not None and app.shown.state.state == "done":
-                break
+        await until(pilot, lambda: "DONE" in text(app, "#progress"))
         assert app.shown is not None
         assert app.shown.history.step == 248
-        assert "DONE" in app.screen.query_one("#progress").lines[0].plain  # type: ignore[attr-defined]

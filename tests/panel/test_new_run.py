@@ -1,0 +1,104 @@
+"""New run: the form, its checks, and the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from engine.contract import config
+from tests.panel.conftest import Starter, settle
+from tests.panel.seen import said, text
+from tui.places.monitor.screen import MonitorScreen
+from tui.places.new_run.screen import NewRunScreen
+from tui.places.runs.screen import RunsScreen
+from tui.runs import launch, queue
+
+
+@pytest.fixture
+def new_run_panel(panel: Starter, monkeypatch: pytest.MonkeyPatch) -> Starter:
+    """A panel whose engines are only noted, and whose checks come at once."""
+    monkeypatch.setattr("tui.places.new_run.screen.DEBOUNCE", 0.0)
+    return panel
+
+
+async def checked(pilot: Any) -> NewRunScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, NewRunScreen)
+    await pilot.app.workers.wait_for_complete([w for w in pilot.app.workers if w.group in ("check", "history")])
+    await pilot.pause()
+    return screen
+
+
+async def test_a_new_run_starts_from_the_one_under_the_cursor(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("n")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, NewRunScreen)
+        assert screen.draft.base_name == "epoch1"
+        assert screen.draft.name == "epoch1-2"
+        await pilot.press("right")
+        assert screen.draft.value("lora.rank") == 24
+        assert "rank 16 → 24" in text(app, "#means")
+        assert "--set lora.rank=24" in text(app, "#same").replace("\n", " ")
+        await pilot.press("d")
+        assert screen.draft.value("lora.rank") == 16
+
+
+async def test_a_value_that_is_not_allowed_is_refused_in_words(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("n")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, NewRunScreen)
+        await pilot.press("enter")
+        screen.query_one("#edit", Input).value = "９９９９"
+        await pilot.press("enter")
+        assert "lora.rank = 9999" in said(app)
+        screen.query_one("#edit", Input).value = "１８"
+        await pilot.press("enter")
+        assert screen.draft.value("lora.rank") == 18
+
+
+async def test_blocks_of_the_checks_keep_a_run_from_starting(new_run_panel: Starter, runs_dir: Path) -> None:
+    async with new_run_panel() as (app, pilot):
+        await pilot.press("n")
+        screen = await checked(pilot)
+        assert "✘" in text(app, "#checks")
+        await pilot.press("s")
+        await pilot.pause()
+        assert app.screen is screen
+        assert "does not exist" in said(app)
+        assert not (runs_dir / "epoch1-2").exists()
+
+
+async def test_a_run_that_passes_is_made_and_started_or_queued(
+    new_run_panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui.runs.checks import Checked
+    from tui.runs.draft import Finding
+
+    async def fine(settings: config.Settings) -> Checked:
+        return Checked([Finding("ok", "all files exist")], {}, 1984)
+
+    started: list[str] = []
+    monkeypatch.setattr("tui.places.new_run.screen.run_checks", fine)
+    monkeypatch.setattr(launch, "start", lambda run: started.append(run.name) or 1)
+    monkeypatch.setattr(queue, "start", lambda folder: False)
+    async with new_run_panel() as (app, pilot):
+        await pilot.press("n")
+        await checked(pilot)
+        await pilot.press("s")
+        await settle(pilot)
+        assert started == ["epoch1-2"]
+        assert isinstance(app.screen, MonitorScreen)
+        await pilot.press("R", "n")
+        await checked(pilot)
+        await pilot.press("Q")
+        await settle(pilot)
+        assert isinstance(app.screen, RunsScreen)
+        assert len(queue.entries(runs_dir)) == 1
+        assert config.load(runs_dir / "epoch1-2" / "config.toml").lora.rank == 16

@@ -1,0 +1,137 @@
+"""Runs: the list, what is said of a run, and what can be done to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from engine.contract import config
+from engine.contract.rundir import RunDir, create
+from tests.panel.conftest import Starter, settle
+from tests.panel.seen import header, names, said, text
+from tui.runs import queue
+from tui.widgets.table import Table
+
+
+async def test_the_list_shows_state_step_and_loss_of_every_run(panel: Starter, held: RunDir) -> None:
+    async with panel() as (app, _):
+        assert names(app) == ["epoch1", "fix", "full"]
+        rows = [line.plain for line in app.screen.query_one(Table)._contents]
+        assert "● RUN" in rows[0]
+        assert "NaN @97" in rows[1]
+        assert "2.321" in rows[2]
+        assert "● RUN epoch1 82/248 33% ETA" in header(app)
+
+
+async def test_the_facts_say_what_changed_since_the_parent(panel: Starter) -> None:
+    async with panel() as (app, _):
+        facts = text(app, "#run-facts")
+        assert "rank" in facts
+        assert "12 → 16" in facts
+        assert "r resumes from step 50" in facts
+        assert "step 82" in text(app, "#run-log")
+
+
+async def test_the_filter_takes_names_states_and_settings(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        for typed, left in (("full", ["full"]), ("fail", ["fix"]), ("rank=16", ["epoch1"]), ("zzz", [])):
+            await pilot.press("slash")
+            app.screen.query_one("#filter", Input).value = typed
+            await pilot.press("enter")
+            assert names(app) == left
+        assert "No run fits" in text(app, "#run-facts")
+        await pilot.press("slash", "escape")
+        assert len(names(app)) == 3
+
+
+async def test_sorting_goes_through_the_columns_and_can_be_turned_round(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("o")
+        assert names(app) == ["epoch1", "fix", "full"]
+        await pilot.press("i")
+        assert names(app) == ["full", "fix", "epoch1"]
+        await pilot.press("o", "o", "i")
+        assert names(app)[0] == "full"
+
+
+async def test_marks_are_kept_in_their_order_for_compare(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("down", "space")
+        await pilot.press("home", "space")
+        assert [path.name for path in app.marked] == ["fix", "epoch1"]
+        await pilot.press("home", "space")
+        assert [path.name for path in app.marked] == ["fix"]
+
+
+async def test_stopping_asks_how_and_sends_the_signal(
+    panel: Starter, held: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr("tui.places.run_actions._STOP", {"v": (lambda run: sent.append(run.name) or True, "goes")})
+    async with panel() as (app, pilot):
+        await pilot.press("s")
+        assert app.screen.query_one("#menu", Table)
+        await pilot.press("v")
+        await pilot.pause()
+        assert sent == ["epoch1"]
+        assert "epoch1 goes" in said(app)
+
+
+async def test_what_cannot_be_done_is_said_and_nothing_happens(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("s")
+        assert "not running" in said(app)
+        await pilot.press("end", "r")
+        assert "is done" in said(app)
+
+
+async def test_archiving_takes_a_run_out_of_the_list_and_back(panel: Starter, runs_dir: Path) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("end", "x")
+        await settle(pilot)
+        assert names(app) == ["epoch1", "fix"]
+        assert (runs_dir / "archive" / "full").is_dir()
+        await pilot.press("z")
+        await settle(pilot)
+        assert names(app) == ["full"]
+        await pilot.press("x")
+        await settle(pilot)
+        await pilot.press("z")
+        await settle(pilot)
+        assert len(names(app)) == 3
+
+
+async def test_an_empty_folder_says_what_to_do(panel: Starter, tmp_path: Path) -> None:
+    async with panel(folder=tmp_path / "none") as (app, pilot):
+        assert "mgl-tui demo" in text(app, "#run-facts")
+        await pilot.press("r", "s", "space", "enter", "x", "e")
+        assert app.is_running
+
+
+async def test_a_folder_of_another_script_is_opened_for_listening(panel: Starter, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "comparison_results.jsonl").write_text(json.dumps({"text_prompt": "x"}) + "\n")
+    async with panel() as (app, pilot):
+        await pilot.press("p")
+        app.screen.query_one(Input).value = str(tmp_path)
+        await pilot.press("enter")
+        assert "holds no comparison_results.jsonl" in said(app)
+        await pilot.press("p")
+        app.screen.query_one(Input).value = str(folder)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.shown_path == folder
+        assert app.current_mode == "listen"
+
+
+async def test_a_queue_that_stands_still_is_said_on_runs(
+    panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "start", lambda folder: False)
+    queue.add(create(runs_dir, "later", config.Settings()))
+    async with panel() as (app, _):
+        assert "1 in the queue, which stands still" in str(app.screen.query_one("#runs-card").border_subtitle)
