@@ -1,4 +1,4 @@
-"""The panel: five places, what they share, and the tailer of the run that is shown.
+"""The panel: its places, what they share, and the tailer of the run that is shown.
 
 The app owns what outlives a screen: the list of runs, the followed runs, the machine's figures. Screens read it and are
 told by RunChanged and RunsChanged. It never imports torch, and sound is played by a process of its own.
@@ -71,6 +71,7 @@ class PanelApp(App[None]):
         "listen": _later("listen", "ListenScreen"),
         "compare": _later("compare", "CompareScreen"),
         "next": _later("next", "NextScreen"),
+        "try": _later("try_", "TryScreen"),  # try is a keyword of Python, and can name no package
     }
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  (declared so by textual)
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
@@ -319,8 +320,9 @@ class PanelApp(App[None]):
     def _write_header(self) -> None:
         terminal.set_title(self, self._title())
         # Below a dialog nothing is drawn: all of the screen would be sent again each time.
-        if isinstance(self.screen, Place) and self.screen.is_mounted:
-            self.screen.write_header()
+        top = self.screen_stack[-1] if self.screen_stack else None  # none while the panel ends
+        if isinstance(top, Place) and top.is_mounted:
+            top.write_header()
 
     def machine_line(self, narrow: bool) -> str:
         """GPU or processor in a few characters: of the run that trains if it says, else of this machine."""
@@ -355,6 +357,8 @@ class PanelApp(App[None]):
         self.switch_mode(mode)
 
     async def action_back(self) -> None:
+        if isinstance(self.screen, Place) and self.screen.use_back():
+            return
         if len(self.screen_stack) > 1:
             self.pop_screen()
         elif self.current_mode != "runs":

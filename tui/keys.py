@@ -41,6 +41,7 @@ PLACES = {
     "sound": "Sound",
     "compare": "Compare",
     "next": "Next",
+    "try": "Try",
     "export": "Export",
 }
 
@@ -53,6 +54,7 @@ ACTIONS: list[Action] = [
     Action("everywhere", "L", "go('listen')", "Listen", "Go to Listen, the blind listening session."),
     Action("everywhere", "C", "go('compare')", "Compare", "Go to Compare, the marked runs side by side."),
     Action("everywhere", "N", "go('next')", "Next", "Go to Next, what to change in the next run and why."),
+    Action("everywhere", "T", "go('try')", "Try", "Go to Try: type a prompt and hear it."),
     Action("everywhere", "question_mark", "help", "help", "Show or hide this help.", 1),
     Action("everywhere", "colon,ctrl+p", "palette", "palette", "Open the palette: every action by name."),
     Action("everywhere", "escape", "back", "", "Go back: close what is on top, then to Runs."),
@@ -169,6 +171,22 @@ ACTIONS: list[Action] = [
     Action("next", "enter", "take", "open as new run", "Open the advice as a new run, ready to be looked over.", 2),
     Action("next", "w", "why", "why", "Show or hide the evidence of every rule.", 3),
     Action("next", "e", "export", "export", "Export the notes as markdown.", 5),
+    # Try
+    Action("try", "enter", "type", "type a prompt", "Type a prompt; enter makes its clips by base and best.", 2),
+    Action("try", "c", "caption", "caption", "Begin the prompt with a caption of the training set.", 6),
+    Action("try", "f", "four", "four", "Make four variations of this prompt, each with the next seed.", 5),
+    Action("try", "space", "play", "play", "Play or stop.", 2),
+    Action("try", "a", "other(-1)", "", "Switch to the prompt's clip before, at the same position."),
+    Action("try", "b", "other(1)", "ab switch", "Switch to the prompt's next clip, at the same position.", 3),
+    Action("try", "left", "strength(-1)", "", "Less of the adapter: at 0 it is the base model."),
+    Action("try", "right", "strength(1)", "←→ strength", "More of the adapter, up to 1.5; 1 is as it was trained.", 3),
+    Action("try", "n", "new_seed", "new seed", "Another seed for every prompt, or the same one for all.", 6),
+    Action("try", "o", "options", "settings", "Type models, seconds, guidance, temperature, top-k or seed.", 4),
+    Action("try", "v", "blind", "", "Hide which clip is which and mix them, or show it."),
+    Action("try", "k", "keep", "keep", "Keep the clip as WAV or FLAC, with its settings in its tags.", 5),
+    Action("try", "p", "take_up", "to prompts", "Put the prompt into the run's prompts file.", 7),
+    Action("try", "u", "cpu", "", "Make clips on the CPU, so that a run keeps the GPU, or where there is room."),
+    Action("try", "r", "sound", "", "Sound: which way it takes, a chirp to prove it, how to get it."),
     # Export
     Action("export", "enter", "write", "write", "Write the files.", 2),
     Action("export", "c", "tick('csv')", "", "Write the scores as CSV as well, or not."),

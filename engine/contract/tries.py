@@ -1,7 +1,7 @@
 """Tries: clips of a prompt that came to mind, and what is said to the warm process that makes them.
 
-One JSON object a line in both directions. Requests are ``Try``, ``Cancel`` and ``Leave``; answers begin with ``Ready``
-and end with ``Bye``, and in between every request is answered by a ``Done`` or a ``Failed`` with its id.
+One JSON object a line in both directions. Requests are ``Try``, ``Cancel``, ``AskCaptions`` and ``Leave``; answers
+begin with ``Ready`` and end with ``Bye``, and every try in between ends in a ``Done`` or a ``Failed`` with its id.
 """
 
 from __future__ import annotations
@@ -76,13 +76,20 @@ class Cancel(msgspec.Struct, kw_only=True, tag_field="do", tag="cancel"):
     id: Count
 
 
+class AskCaptions(msgspec.Struct, kw_only=True, tag_field="do", tag="captions"):
+    """Tell some captions of the run's training clips: what a prompt may be written like."""
+
+    id: Count
+    run: str
+
+
 class Leave(msgspec.Struct, kw_only=True, tag_field="do", tag="leave"):
     """End at once, because ``why``."""
 
     why: str = ""
 
 
-Request = Try | Cancel | Leave
+Request = Try | Cancel | AskCaptions | Leave
 
 
 class Ready(msgspec.Struct, kw_only=True, tag_field="say", tag="ready"):
@@ -115,6 +122,11 @@ class Made(msgspec.Struct, kw_only=True, tag_field="say", tag="clip"):
     """The same clip had been made before, and was not made again."""
 
 
+class Captions(msgspec.Struct, kw_only=True, tag_field="say", tag="captions"):
+    id: Count
+    texts: list[str]
+
+
 class Done(msgspec.Struct, kw_only=True, tag_field="say", tag="done"):
     id: Count
     cancelled: bool = False
@@ -134,7 +146,7 @@ class Bye(msgspec.Struct, kw_only=True, tag_field="say", tag="bye"):
     text: str = ""
 
 
-Answer = Ready | Progress | Warned | Made | Done | Failed | Bye
+Answer = Ready | Progress | Warned | Made | Captions | Done | Failed | Bye
 
 
 def line(message: Request | Answer) -> bytes:

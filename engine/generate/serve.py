@@ -21,10 +21,13 @@ from types import FrameType
 
 from engine.contract import studios, tries
 from engine.contract.errors import UserError
-from engine.contract.tries import Answer, Bye, Cancel, Done, Failed, Leave, Ready, Request, Try
+from engine.contract.rundir import open_run
+from engine.contract.tries import Answer, AskCaptions, Bye, Cancel, Captions, Done, Failed, Leave, Ready, Request, Try
 
 GRACE = 2.0
 """Seconds between being told to go and going in the middle of whatever is being done; files are written whole."""
+CAPTIONS = 100
+"""Captions that are told at most."""
 WANTED = "a run takes its place"
 
 
@@ -82,6 +85,9 @@ class Desk:
             self._waiting.put(request)
         elif isinstance(request, Cancel):
             self._cancelled.add(request.id)
+        elif isinstance(request, AskCaptions):
+            # At once, beside a clip that is made: it only reads a file.
+            self.tell(Captions(id=request.id, texts=captions_of(Path(request.run))))
         elif isinstance(request, Leave):
             self.leave(request.why)
 
@@ -95,6 +101,15 @@ class Desk:
 
     def should_stop(self, wish: Try) -> bool:
         return bool(self.leaving) or wish.id in self._cancelled
+
+
+def captions_of(run: Path) -> list[str]:
+    """Some captions of the run's training clips, from all over the data set. Raises UserError when it has none."""
+    from engine.data import metadata
+
+    clips = metadata.read(open_run(run).settings().data)
+    texts = list(dict.fromkeys(clip.text for clip in clips if clip.split == "train" and clip.text.strip()))
+    return texts[:: len(texts) // CAPTIONS + 1]
 
 
 def lines(descriptor: int) -> Iterator[bytes | None]:

@@ -23,6 +23,7 @@ SCREENS = {
     "listen": "tui.places.listen.screen.ListenScreen",
     "compare": "tui.places.compare.screen.CompareScreen",
     "next": "tui.places.next.screen.NextScreen",
+    "try": "tui.places.try_.screen.TryScreen",
     "export": "tui.places.export.screen.ExportScreen",
     "sound": "tui.places.sound.screen.SoundScreen",
     "everywhere": "tui.app.PanelApp",
@@ -92,6 +93,7 @@ OPEN = {
     "sound": ["L", "r"],
     "compare": ["C"],
     "next": ["N"],
+    "try": ["T"],
     "export": ["L", "e"],
 }
 

@@ -48,6 +48,9 @@ class Panel(Protocol):
     def summary(self, path: Path | None) -> RunSummary | None:
         """Summary of a run by its path."""
 
+    def last_run(self) -> RunSummary | None:
+        """The run that something happened in last."""
+
     def show_run(self, path: Path) -> None:
         """Make this run (or folder of clips) the one that Monitor, Listen and Next show."""
 
@@ -94,6 +97,10 @@ class Place(Screen[None]):
         yield from self.body()
         yield KeyBar(self.place)
         yield Lines([""], id="too-small")
+
+    def use_back(self) -> bool:
+        """Whether the place has a use of its own for going back, and has put it to use."""
+        return False
 
     def write_header(self) -> None:
         self.query_one(HeaderBar).write()

@@ -15,11 +15,12 @@ from engine.contract import liveness, tries
 from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
 from engine.contract.rundir import list_runs
-from engine.contract.tries import Answer, Bye, Cancel, Failed, Request, Try
+from engine.contract.tries import Answer, AskCaptions, Bye, Cancel, Failed, Request, Try
 from tui.runs import machine
 
 LARGEST_LOG = 2**20
-CLOSE_SECONDS = 3.0
+CLOSE_SECONDS = 0.5
+"""Then it is killed; files are written whole."""
 
 
 class Place(NamedTuple):
@@ -64,8 +65,8 @@ class Studio:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def ask(self, wish: Try, device: str) -> None:
-        """Send a try to the process on ``device`` (auto or cpu). Raises UserError where none can be started."""
+    def ask(self, wish: Try | AskCaptions, device: str) -> None:
+        """Send a request to the process on ``device`` (auto or cpu). Raises UserError where none can be started."""
         with self._lock:
             if self.pid is not None and device != self._device:
                 self._end()
