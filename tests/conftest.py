@@ -7,6 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same few cases every time; `--hypothesis-profile long` draws others, and many.
+_SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("short", max_examples=6, derandomize=True, database=None, **_SLOW)
+settings.register_profile("long", max_examples=300, **_SLOW)
+settings.load_profile("short")
 
 ROOT = Path(__file__).parent.parent
 

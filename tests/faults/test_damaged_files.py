@@ -1,0 +1,203 @@
+"""Any file of a user's, damaged in any way: every command ends with a status and a sentence, and loses nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.contract import prompts, sound
+from engine.contract.config import Settings, override
+from engine.contract.errors import UserError
+from engine.contract.events import EventLog
+from engine.data import metadata
+from tests.faults.damage import damaged, damaged_bytes
+from tests.review.clips import judge, make_run
+from tui import cli
+from tui.audio import clips
+from tui.review import envelope, loudness
+from tui.review.evaluation import open_evaluation
+
+FILES = [
+    "bad/config.toml", "bad/evaluation/comparison_results.jsonl", "bad/evaluation/.loudness.json",
+    "bad/evaluation/set_measures.json", "bad/review/anna.json", "bad/review/gate.json", "bad/notes.md", "bad/lock",
+    "bad/engine.log", "queue.json",
+]  # fmt: skip
+COMMANDS = [
+    ["runs"], ["runs", "--json"], ["status", "bad"], ["status", "bad", "--json"], ["queue"], ["advise", "bad"],
+    ["advise", "bad", "--json"], ["compare", "bad", "good"], ["compare", "good", "bad", "--json"], ["stop", "bad"],
+    ["gate", "bad", "--json"], ["export", "bad", "--csv", "--json"],
+]  # fmt: skip
+
+
+def make_runs(folder: Path) -> Path:
+    """Two finished runs that were judged; ``bad`` holds one of every file that a run can have."""
+    for name in ("good", "bad"):
+        changes = ["run.parent=good", "run.why=to see"] if name == "bad" else []
+        run = make_run(folder, name, settings=override(Settings(), changes), prompts=("warm pads", "slow piano"))
+        with EventLog(run.events) as log:
+            log.write("best", step=40, loss=4.0, previous=4.1)
+            log.write("gpu", index=0, name="RTX", util=97.0, mem_used=4e9, mem_total=24e9, temperature=60)
+            log.write("health", name="overfitting", verdict="warn", evidence="valid rises")
+            log.write("checkpoint", step=40, path=str(run.checkpoints / "step-000040"), seconds=0.3)
+            log.write("state", state="done")
+        session = judge(open_evaluation(run.path), "anna", [{"base": 2, "best": 4, "final": 3}])
+        session.toggle_tag("noise")
+        session.write_note("hiss")
+        session.reveal()
+        put(run.evaluation() / "set_measures.json", {"models": {"base": {"frechet_distance": 9.5, "clips": 2}}})
+        put(run.path / "review" / "gate.json", {"decision": "adjust", "why": "x", "listener": "anna", "t": 1.0})
+        put(run.evaluation() / ".loudness.json", {"x.wav 3 4": -20.0})
+        put(run.lock, {"pid": 1, "host": "x", "t": 1.0})
+        run.engine_log.write_text("step 1\nstep 2\n")
+    (folder / "bad" / "notes.md").write_text("Mine.\n")
+    put(folder / "queue.json", ["bad", "good"])
+    return folder
+
+
+def put(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_runs(tmp_path_factory.mktemp("damaged") / "runs")
+
+
+def mgl(*words: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a command, in this process: what it raises is a traceback that a user would see."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = cli.main(list(words))
+    return status, out.getvalue(), err.getvalue()
+
+
+def refused(call: Callable[[], object], refusal: type[Exception]) -> str:
+    """What a call that fails says; "" when it does not."""
+    try:
+        call()
+    except refusal as error:
+        return str(error)
+    return ""
+
+
+def often() -> settings:
+    """For what takes milliseconds."""
+    return settings(max_examples=10 * settings().max_examples)
+
+
+def assert_answered(runs: Path, name: str) -> None:
+    """Every command ends well or with one sentence; a damaged file of a run takes nothing from the other run."""
+    before = {file: file.read_bytes() for file in runs.rglob("*") if file.is_file()}
+    for words in COMMANDS:
+        status, out, err = mgl("--runs", str(runs), *words)
+        assert status in (0, 1), words
+        assert (err.count("\n"), err.startswith("mgl-tui: ")) == (status, bool(status)), (words, err)
+        if "--json" in words and not status and words[0] != "export":
+            json.loads(out)
+        assert words[0] != "runs" or "good" in out
+    for file, content in before.items():
+        changed = str(file.relative_to(runs))
+        if not changed.startswith("bad/notes.") and file.name != ".loudness.json":
+            assert file.read_bytes() == content, changed
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_command_fails_over_a_damaged_file_of_a_run(runs: Path, name: str) -> None:
+    path, notes = runs / name, runs / "bad" / "notes.md"
+    whole, mine = path.read_bytes(), notes.read_bytes()
+
+    @given(content=damaged(name, whole))
+    def answers(content: bytes) -> None:
+        notes.write_bytes(mine)
+        path.write_bytes(content)
+        assert_answered(runs, name)
+        if path == notes and refused(lambda: content.decode(), UnicodeDecodeError):
+            assert notes.read_bytes() == content
+
+    try:
+        answers()
+    finally:
+        notes.write_bytes(mine)
+        path.write_bytes(whole)
+
+
+DATA = {
+    "metadata.json": json.dumps([{"audio": "train/a.wav", "text": "warm"}, {"audio": "valid/b.wav", "text": "cold"}]),
+    "metadata.jsonl": '{"file_name": "train/a.wav", "text": "warm"}\n{"file_name": "valid/b.wav", "text": "cold"}\n',
+    "metadata.csv": 'file_name,text\ntrain/a.wav,"warm, slow"\nvalid/b.wav,cold\n',
+    "train/a.txt": "warm\n",
+    "train/a.json": '{"description": "warm", "bpm": 90}',
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_damaged_captions_are_read_or_named(tmp_path: Path, name: str) -> None:
+    for side in ("train/a.wav", "valid/b.wav"):
+        (tmp_path / side).parent.mkdir()
+        (tmp_path / side).touch()
+    data = override(Settings(), [f"data.dir={tmp_path}", f"data.metadata={Path(name).name}"]).data
+
+    @often()
+    @given(content=damaged(name, DATA[name].encode()))
+    def answers(content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        if sentence := refused(lambda: metadata.read(data), UserError):
+            assert str(tmp_path) in sentence
+            return
+        for clip in metadata.read(data):
+            clip.text.encode()
+            clip.audio.is_file()
+
+    answers()
+
+
+@pytest.mark.parametrize("name", ["prompts.json", "prompts.txt"])
+def test_damaged_prompts_are_read_or_named(tmp_path: Path, name: str) -> None:
+    rows = json.dumps([{"prompt": "warm pads", "id": "a"}, "slow piano"])
+    whole = rows if name.endswith("json") else "warm pads\nslow piano\n"
+
+    @often()
+    @given(content=damaged(name, whole.encode()))
+    def answers(content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        if sentence := refused(lambda: prompts.read(tmp_path / name), UserError):
+            assert str(tmp_path / name) in sentence
+            return
+        for prompt in prompts.read(tmp_path / name):
+            (prompt.id + prompt.text).encode()
+            assert prompt.text.strip()
+
+    answers()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_damaged_sound_is_played_or_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"hidden-name.{suffix}"
+    soundfile.write(path, np.sin(np.arange(3200) / 9).astype(np.float32) / 2, 16000)
+    whole = path.read_bytes()
+    # The header is what a few bytes can do most with.
+    heads = damaged_bytes(whole[:64]).map(lambda head: head + whole[64:])
+
+    @often()
+    @given(content=st.one_of(heads, damaged_bytes(whole)))
+    def answers(content: bytes) -> None:
+        path.write_bytes(content)
+        for read in (sound.header, sound.read, sound.is_whole, loudness.measure):
+            assert "hidden" not in refused(partial(read, path), sound.BadSound)
+        for play in (clips.duration, clips.browser_bytes, partial(clips.read, rate=48_000)):
+            # It would tell a listener which model the clip is of.
+            assert "hidden" not in refused(partial(play, path), clips.UnreadableClip)
+        sentence = refused(lambda: envelope.peaks(path, 60), UserError)
+        assert not sentence or str(path) in sentence
+
+    answers()
