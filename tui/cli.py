@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _rounds(command: Command) -> None:
     """Commands that start, steer or prepare engines."""
-    one = command("demo", "rounds.demo", "the whole round on the embedded model")
+    one = _with_settings(command("demo", "rounds.demo", "the whole round on the embedded model"))
     one.add_argument("--headless", action="store_true", help="stop after the clips are made and print where things are")
     one.add_argument("--listener", metavar="NAME")
 
