@@ -62,11 +62,18 @@ def codec_config() -> EncodecConfig:
 
 
 def codec() -> Any:
-    """EnCodec in fp32 and eval mode, on the CPU; its codebooks are drawn too, which their class leaves at zero."""
+    """EnCodec in fp32 and eval mode, on the CPU, with codebooks that tell its sounds apart.
+
+    Their class leaves them at zero. Here they spread as what the encoder says of noise, and of what is left of it.
+    """
     torch.manual_seed(0)
     model = EncodecModel(codec_config()).eval()
-    for quantizer in model.quantizer.layers:
-        nn.init.normal_(quantizer.codebook.embed, std=0.1)
+    with torch.no_grad():
+        left = model.encoder(0.1 * torch.randn(1, 1, model.config.sampling_rate))
+        for quantizer in model.quantizer.layers:
+            codebook = quantizer.codebook.embed
+            codebook.copy_(left.mean(2) + left.std(2) * torch.randn_like(codebook))
+            left = left - quantizer.decode(quantizer.encode(left))
     return model
 
 

@@ -163,7 +163,7 @@ def _half(bench: Bench, precision: str) -> Line:
     took = training.step_seconds(trainee, 2) / 2
     least = _clip_floor(bench)
     step = verdicts.Step(
-        bench.fp32.loss, loss, float(torch.nn.functional.cosine_similarity(gradient, whole, dim=0)),
+        bench.fp32.loss, loss, float(torch.nn.functional.cosine_similarity(gradient.double(), whole.double(), dim=0)),
         float(gradient.norm() / whole.norm()), float(torch.log(torch.tensor(2048.0))), took / least if least else None,
     )  # fmt: skip
     line = verdicts.half(precision, step, bench.values)

@@ -21,7 +21,7 @@ ADAMW_TOLERANCE = 1e-2
 COMPILED_TOLERANCE = 0.01
 LEAST_EQUAL_CODES = 0.95
 """Of EnCodec on the card and on the CPU; a tie between two vectors may fall either way."""
-AUDIO_TOLERANCE = 1e-3
+AUDIO_TOLERANCE = 1e-4
 """Largest difference of the audio, in shares of its largest value."""
 GIGA, TERA = 1e9, 1e12
 
