@@ -257,6 +257,27 @@ async def test_what_another_panel_wrote_is_taken_up_and_not_overwritten(runs: Pa
         assert stored(runs)["ratings"]["1"]["C"]["score"] == 3
 
 
+async def test_a_note_stays_with_its_clip_when_another_panel_moves_the_cursor(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("i", *"his")
+        other = Session.open(screen_of(app).session.evaluation, "anna", Review())
+        other.go(3, "B")
+        other.rate(2)
+        await pilot.press("s")
+        await until(pilot, lambda: screen_of(app).session.trial.id == "4")
+        await until(pilot, lambda: "this note is of A of prompt 1" in text(app))
+        await pilot.press("!", "enter")
+        ratings = stored(runs)["ratings"]
+        assert ratings["1"]["A"]["note"] == "hiss!"
+        assert (ratings["4"]["B"]["note"], ratings["4"]["B"]["score"]) == ("", 2)
+        await pilot.press("up", "up", "up", "i", "x")
+        assert stored(runs)["ratings"]["1"]["A"]["note"] == "x"
+        await pilot.press("escape")
+        assert stored(runs)["ratings"]["1"]["A"]["note"] == "hiss!"
+        assert stored(runs)["ratings"]["4"]["B"]["score"] == 2
+
+
 async def test_another_prompt_set_has_a_session_of_its_own(runs: Path) -> None:
     make_evaluation(runs / "first" / "evaluation_jazz", ["cool jazz", "free jazz"])
     app = panel(runs, "review.training_item=false")

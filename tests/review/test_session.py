@@ -255,6 +255,46 @@ def test_a_second_panel_on_the_same_session_overwrites_nothing(session: Session,
     assert read_state(session.path).state.trial == other.trial.id
 
 
+def test_a_note_is_written_to_the_clip_it_was_begun_at_and_taken_back_there(session: Session) -> None:
+    session.go(1, "A")
+    at = (session.trial.id, "A")
+    session.write_note("hiss")
+    session.go(4, "C")
+    session.write_note("hiss and", going_on=True, at=at)
+    assert session.rating(session.trials[1], "A").note == "hiss and"
+    assert session.rating(session.trial, "C").note == ""
+    session.rate(3)
+    session.take_back_note("", at)
+    assert session.rating(session.trials[1], "A").note == ""
+    assert session.value(session.trials[4], "C") == 3
+
+
+def test_two_processes_that_judge_at_once_lose_no_score(session: Session) -> None:
+    session.rate(3)
+    code = (
+        "import sys\n"
+        "from engine.contract.config import Review\n"
+        "from tui.review.evaluation import open_evaluation\n"
+        "from tui.review.session import ChangedElsewhere, Session\n"
+        f"evaluation = open_evaluation({str(session.evaluation.folder)!r})\n"
+        "for index in range(int(sys.argv[1]), 9, 2):\n"
+        "    for letter in 'ABC':\n"
+        "        while True:\n"
+        "            try:\n"
+        "                session = Session.open(evaluation, 'anna', Review())\n"
+        "                session.go(index, letter)\n"
+        "                session.rate(1 + index % 5)\n"
+        "                break\n"
+        "            except ChangedElsewhere:\n"
+        "                pass\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(first)]) for first in (1, 2)]
+    assert [child.wait() for child in both] == [0, 0]
+    state = read_state(session.path).state
+    assert all(rating.score for trial in state.trials[1:] for rating in state.ratings[trial.id].values())
+    assert sum(len(letters) for letters in state.ratings.values()) == 1 + 24
+
+
 def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(session: Session) -> None:
     session.evaluation.home.joinpath("review").write_text("a file where the folder should be")
     with pytest.raises(UserError, match="cannot be written"):

@@ -7,12 +7,15 @@ trial's order, which the screen does not read before the reveal.
 
 from __future__ import annotations
 
+import fcntl
 import getpass
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.contract.config import Review
 from engine.contract.errors import UserError
@@ -26,6 +29,8 @@ SITTING_GAP = 600.0
 FATIGUE = 20 * 60.0
 """Seconds of one sitting after which a rest is suggested."""
 HISTORY = 200
+Place: TypeAlias = tuple[str, str]
+"""Trial id and letter of a clip."""
 
 
 class ChangedElsewhere(UserError):
@@ -256,13 +261,25 @@ class Session:
         rating.tags = [t for t in rating.tags if t != tag] if tag in rating.tags else [*rating.tags, tag]
         self._save()
 
-    def write_note(self, text: str, *, going_on: bool = False) -> None:
-        """Set the note of the clip under the cursor. ``going_on``: the same note grows, undo takes back all of it."""
-        rating = self._rating()
+    def write_note(self, text: str, *, going_on: bool = False, at: Place | None = None) -> None:
+        """Set the note of a clip, by default of the one under the cursor.
+
+        ``going_on``: the same note grows, undo takes back all of it.
+        """
+        trial, letter = at or (self.trial.id, self.letter)
+        rating = self.state.ratings.setdefault(trial, {}).setdefault(letter, Rating())
         if not going_on:
-            self._remember({"note": rating.note}, f"note of {self.letter}")
+            self._remember({"note": rating.note}, f"note of {letter}", (trial, letter))
         rating.note = " ".join(text.split())
         self._save()
+
+    def take_back_note(self, text: str, at: Place) -> None:
+        """A note that was begun at a clip is not wanted: what stood there before, ``text``, stands there again."""
+        last = self.state.history[-1] if self.state.history else None
+        if last and (last.trial, last.letter) == at and "note" in last.before:
+            self.undo()
+        else:
+            self.write_note(text, at=at)
 
     def undo(self) -> str | None:
         """Take back the last judgement and go to it; says what was taken back, None when there is nothing."""
@@ -321,8 +338,9 @@ class Session:
         rest = [trial for trial in self.state.all_bad if trial != self.trial.id]
         self.state.all_bad = [*rest, self.trial.id] if bad else rest
 
-    def _remember(self, before: dict[str, Any], what: str) -> None:
-        step = Step(self.trial.id, self.letter, before, what)
+    def _remember(self, before: dict[str, Any], what: str, at: Place | None = None) -> None:
+        trial, letter = at or (self.trial.id, self.letter)
+        step = Step(trial, letter, before, what)
         self.state.history = [*self.state.history, step][-HISTORY:]
 
     def _draw_missing(self) -> None:
@@ -349,21 +367,34 @@ class Session:
         if not sittings or now - sittings[-1].end > SITTING_GAP:
             sittings.append(Sitting(now, now))
         sittings[-1].end = now
-        found = _identity(self.path)
-        if found is None and self._written is not None:
+        if self._written is not None and _identity(self.path) is None:
             raise UserError(f"{self.path} is gone: the run was moved or removed, and what you said is not saved.")
-        if found != self._written:
-            raise ChangedElsewhere(f"{self.path} was changed by another panel; the last key is not saved.")
         try:
             # Not the run itself: one that was moved away is not to come back as an empty folder.
             self.path.parent.mkdir(exist_ok=True)
-            if self.complaints and self._written is not None and not self.saves:
-                keep_copy(self.path)
-            write_atomically(self.path, self.state.as_json())
+            with _alone_in(self.path.parent):
+                if _identity(self.path) != self._written:
+                    raise ChangedElsewhere(
+                        f"{self.path} was changed by another panel and is read again; your last key may be lost."
+                    )
+                if self.complaints and self._written is not None and not self.saves:
+                    keep_copy(self.path)
+                write_atomically(self.path, self.state.as_json())
+                self._written = _identity(self.path)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None
-        self._written = _identity(self.path)
         self.saves += 1
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock: another panel must not write between our look at a file and our own writing."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from textual.content import Content
 from tui.places.listen.judgement import NoteInput, tag_letters, tag_lines
 from tui.places.listen.tag import TagScreen
 from tui.review import measured
-from tui.review.session import Session
+from tui.review.session import Place, Session
 from tui.widgets.lines import Lines, frame
 
 
@@ -26,6 +26,9 @@ class JudgementCard(Container):
         self._session: Session | None = None
         self._tagging = False
         """The letter of a tag is waited for."""
+        self._note_at: Place | None = None
+        """The clip that the note being written belongs to, wherever another panel has moved the cursor meanwhile."""
+        self._note_first = self._note_last = ""
 
     def compose(self) -> ComposeResult:
         yield Lines(id="tags")
@@ -39,6 +42,8 @@ class JudgementCard(Container):
         keys = "t tags · i writes a note · saved at every key"
         if self._tagging:
             keys = "press the tag's letter · esc leaves"
+        elif self._note_at not in (None, (session.trial.id, session.letter)):
+            keys = f"this note is of {self._note_name(session)}, where it was begun"
         frame(self, f"{session.letter} · tags and note", keys)
         self.set_class(self._tagging, "-tagging")
         width = self.screen.size.width - 4
@@ -69,21 +74,43 @@ class JudgementCard(Container):
         self.app.push_screen(TagScreen(tag_letters(session.review.tags), tagged))
 
     def ask_note(self, session: Session) -> None:
-        """Open the line for the note."""
-        self.query_one(NoteInput).begin(session.rating(session.trial, session.letter).note)
+        """Open the line for the note of the clip under the cursor."""
+        self._note_at = session.trial.id, session.letter
+        self._note_first = self._note_last = session.rating(session.trial, session.letter).note
+        self.query_one(NoteInput).begin(self._note_first)
+
+    def _note_name(self, session: Session) -> str:
+        assert self._note_at is not None
+        trial, letter = self._note_at
+        number = next((session.number(each) for each in session.trials if each.id == trial), 0)
+        return f"{letter} of {f'prompt {number}' if number else 'the training prompt'}"
 
     @on(NoteInput.Written)
     def _note_written(self, message: NoteInput.Written) -> None:
-        if self._session is not None:
-            self._attempt(partial(self._session.write_note, message.text, going_on=message.going_on))
-            self.write(self._session)
+        # What another panel wrote makes the first try fail: the session is opened again, and the key is not lost.
+        at = self._note_at
+        if at is not None and not self._write_note(message, at):
+            self.screen.call_later(self._write_note, message, at)
+
+    def _write_note(self, message: NoteInput.Written, at: Place) -> bool:
+        session = self._session
+        if session is None:
+            return True
+        known = session.state.ratings.get(at[0], {}).get(at[1])
+        going_on = message.going_on and (known.note if known else "") == self._note_last
+        done = self._attempt(partial(session.write_note, message.text, going_on=going_on, at=at))
+        if done:
+            self._note_last = session.state.ratings[at[0]][at[1]].note
+        self.write(session)
+        return done
 
     @on(NoteInput.Closed)
     def _note_closed(self, message: NoteInput.Closed) -> None:
         self.query_one(NoteInput).put_away()
-        if self._session is not None:
+        at, self._note_at = self._note_at, None
+        if self._session is not None and at is not None:
             if message.undo:
-                self._attempt(self._session.undo)
+                self._attempt(partial(self._session.take_back_note, self._note_first, at))
             self.write(self._session)
 
     @on(NoteInput.Passed)
