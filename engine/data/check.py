@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ def check(settings: config.Settings, progress: Progress | None = None) -> list[F
     """All findings on data, prompts, settings, model and machine. ``progress`` gets files listened to and in all."""
     findings, course = [], None
     asked, prompt_finding = _prompts(settings)
+    facts = functools.cache(resources.facts_here)
     try:
         clips = metadata.read(settings.data)
     except UserError as error:
@@ -53,7 +55,8 @@ def check(settings: config.Settings, progress: Progress | None = None) -> list[F
         resources.model_finding(settings.model.base),
         *resources.target_findings(settings.lora),
         resources.torchaudio_finding(),
-        resources.gpu_finding(settings),
+        resources.gpu_finding(settings, facts),
+        *resources.time_findings(settings, course, len(asked), facts),
         resources.disk_finding(settings, course, len(asked)),
     ]
 

@@ -17,6 +17,7 @@ from engine.contract import config
 from engine.contract.cards import ON_CPU, Facts, Nvml, trouble
 from engine.contract.errors import UserError
 from engine.contract.plan import Plan
+from engine.data import outlook
 from engine.data.findings import Finding
 from engine.model import fetch, locate
 from engine.model.base import resolve_base
@@ -119,7 +120,7 @@ def gpu_finding(settings: config.Settings, facts: Callable[[], Facts] | None = N
     train = settings.train
     if train.device == "cpu":
         return Finding("gpu-memory", "info", 0, [], 'train.device = "cpu": training runs on the CPU, in fp32')
-    seen = (facts or _facts)()
+    seen = (facts or facts_here)()
     found = trouble(seen)
     if found:
         return Finding("gpu-unseen", "block", 1, list(seen.listed), found.message, f"{found.fix}; {ON_CPU}.")
@@ -134,7 +135,11 @@ def gpu_finding(settings: config.Settings, facts: Callable[[], Facts] | None = N
     card = seen.cards[0]
     decoder, frames = decoder_config(settings.model.base), round(settings.data.duration * FRAME_RATE)
     micro = 1 if train.micro_batch == "auto" else train.micro_batch
-    need = gpu_bytes(decoder, settings, micro, frames)
+    rates = outlook.rates_of(seen)
+    scale = outlook.memory_scale(
+        rates, lambda count: _own_bytes(SMALL_DECODER, config.Settings(), count, outlook.FRAMES)
+    )
+    need = CUDA_CONTEXT + scale * _own_bytes(decoder, settings, micro, frames)
     message = (
         f"about {need / GIGA:.1f} GB of the {card.memory / GIGA:.1f} GB of {card.name} with {micro} clip(s) at once"
     )
@@ -144,7 +149,37 @@ def gpu_finding(settings: config.Settings, facts: Callable[[], Facts] | None = N
     return Finding("gpu-memory", "warn", 1, [], message, fix)
 
 
-def _facts() -> Facts:
+def _own_bytes(decoder: dict[str, Any], settings: config.Settings, micro: int, frames: int) -> float:
+    return gpu_bytes(decoder, settings, micro, frames) - CUDA_CONTEXT
+
+
+def time_findings(
+    settings: config.Settings, course: Plan | None, prompts: int, facts: Callable[[], Facts]
+) -> list[Finding]:
+    """How long training and clips take at the rates that were measured of the card; [] where none were."""
+    rates = None if settings.train.device == "cpu" or course is None else outlook.rates_of(facts())
+    if rates is None or course is None:
+        return []
+    sizes, rate = decoder_config(settings.model.base), frame_rate(settings.model.base)
+    clips = course.total_steps * course.effective_batch
+    training = outlook.training_seconds(
+        settings, clips, sizes, SMALL_DECODER, round(settings.data.duration * rate), rates
+    )
+    decoding = outlook.clips_seconds(
+        settings, prompts, sizes, SMALL_DECODER, round(settings.evaluate.duration * rate), rates
+    )
+    parts = [(training, "of training"), (decoding, "of clips")]
+    told = [f"{_minutes(seconds)} {what}" for seconds, what in parts if seconds is not None]
+    if not told:
+        return []
+    return [Finding("gpu-time", "info", 0, [], f"about {' and '.join(told)} at this card's measured rates")]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(seconds, 1):.0f} s"
+
+
+def facts_here() -> Facts:
     nvml = Nvml()
     if not nvml.handles() and not nvml.error:
         # Without a card there is nothing to ask torch about, whose import takes seconds.

@@ -58,7 +58,7 @@ def of(device: torch.device) -> Abilities:
         return CPU
     off: dict[str, str] = {}
     for card in cards(device):
-        known = record.read(path_for(card), values=values_count())
+        known = record.read(path_for(card), values=record.values_count())
         off |= known.off if known else {}
     return Abilities(off)
 
@@ -72,8 +72,3 @@ def cards(device: torch.device) -> list[Card]:
 
 def path_for(card: Card) -> Path:
     return record.path_for(card, devices.driver(), torch.__version__)
-
-
-def values_count() -> bool:
-    """Whether what a card computes is compared; MGL_TUI_VALUES=off is for a card that only pretends to compute."""
-    return os.environ.get("MGL_TUI_VALUES") != "off"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,6 +77,11 @@ class Record(msgspec.Struct, kw_only=True):
     @property
     def complete(self) -> bool:
         return self.full and all(line.verdict != "not checked" for line in self.lines)
+
+
+def values_count() -> bool:
+    """Whether what a card computes is compared; MGL_TUI_VALUES=off is for a card that only pretends to compute."""
+    return os.environ.get("MGL_TUI_VALUES") != "off"
 
 
 def path_for(card: Card, driver: str | None, torch: str) -> Path:

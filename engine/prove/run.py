@@ -72,7 +72,7 @@ def main(index: int, *, short: bool, again: bool) -> int:
     if not facts.cards:
         return _without(facts, report)
     path = abilities.path_for(facts.cards[index])
-    known = None if again else record.read(path, values=abilities.values_count())
+    known = None if again else record.read(path, values=record.values_count())
     if known is None or not (short or known.complete):
         known = prove(facts, index, full=not short, report=report)
         record.write(path, known)
@@ -92,7 +92,7 @@ def _without(facts: Facts, report: Report) -> int:
 
 def prove(facts: Facts, index: int, *, full: bool, report: Report) -> Record:
     """Run the checks one after another; what one of them raises is its finding, and the next goes on."""
-    bench = Bench(torch.device("cuda", index), facts, full, abilities.values_count())
+    bench = Bench(torch.device("cuda", index), facts, full, record.values_count())
     names = list(FULL if full else SHORT)
     lines: list[Line] = []
     lost = ""

@@ -75,7 +75,8 @@ def meaning(
 
 def _costs(found: Estimate, checked: Checked | None, width: int) -> list[Content]:
     if not found.source:
-        lines = _fact("time", "nothing like it was measured here yet", width)
+        measured = checked.message("gpu-time") if checked else ""
+        lines = _fact("time", measured or "nothing like it was measured here yet", width)
     else:
         clips = f" + ~{duration(found.clip_seconds)} clips" if found.clip_seconds == found.clip_seconds else ""
         lines = _fact("time", f"~{duration(found.train_seconds)} train{clips}", width)
