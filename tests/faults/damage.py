@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from hypothesis import example
 from hypothesis import strategies as st
 
 BYTES = [
@@ -21,6 +22,24 @@ VALUES: list[Any] = [
     [None], {"": None}, ["x", 1, None], {"x": {"y": []}},
 ]  # fmt: skip
 """What stands where another value belongs."""
+
+FOUND = {
+    "events.jsonl": [b'{"t": 1767690001.0, "event": "note", "text": "caf\xe9"}\n', b"[" * 100_000 + b"\n"],
+    "queue.json": [b'["' + b"a" * 5000 + b'"]', b"[" * 100_000, b'["..", "", "/", "a\\u0000b"]'],
+    "metadata.json": [b"[" * 100_000, rb'[{"audio": "\ud83c.wav", "text": "x"}, {"audio": "b.wav", "text": "\ud83c"}]'],
+    "metadata.jsonl": [b'{"file_name": "a.wav", "text": "a\xe2\x80\xa8b"}\n{"file_name": "b.wav", "text": ""}'],
+    "prompts.json": [b"[" * 100_000, rb'["half \ud83c"]', rb'["\u200b"]'],
+    "prompts.txt": [b"caf\xe9\n", "\u2028".encode(), "one\u2028two\n".encode("utf-16")],
+    "a.txt": [b"caf\xe9\n", "café".encode("utf-16")],
+    "config.toml": [
+        b"[data]\ndir = '~nobody/x'\n",
+        b"x = " + b"[" * 5000,
+        b"x = " + b"9" * 6000,
+        b"\xef\xbb\xbf[data]\n",
+    ],
+    "notes.md": [b"Mine.\r\n", b"Mine.\r", b"caf\xe9"],
+}
+"""Contents that once ended a command or the panel, by the name of the file."""
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -96,6 +115,13 @@ def damaged_toml(draw: st.DrawFn, content: bytes) -> bytes:
     new = draw(st.sampled_from(VALUES))
     lines[at] = draw(st.sampled_from([b"", name + b"= " + json.dumps(new).encode(), b"[" + name + b"]"]))
     return b"\n".join([*lines, b""])
+
+
+def also_found(name: str, test: Callable[..., Any]) -> Callable[..., Any]:
+    """A test with what was found before as its first cases; its argument is ``content``."""
+    for content in FOUND.get(name.rpartition("/")[2], []):
+        test = example(content=content)(test)
+    return test
 
 
 def damaged(name: str, content: bytes) -> st.SearchStrategy[bytes]:

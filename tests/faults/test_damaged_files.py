@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from engine.contract.config import Settings, override
 from engine.contract.errors import UserError
 from engine.contract.events import EventLog
 from engine.data import metadata
-from tests.faults.damage import damaged, damaged_bytes
+from engine.train import checkpoint
+from tests.faults.damage import also_found, damaged, damaged_bytes
 from tests.review.clips import judge, make_run
 from tui import cli
 from tui.audio import clips
@@ -28,7 +31,7 @@ from tui.review import envelope, loudness
 from tui.review.evaluation import open_evaluation
 
 FILES = [
-    "bad/config.toml", "bad/evaluation/comparison_results.jsonl", "bad/evaluation/.loudness.json",
+    "bad/events.jsonl", "bad/config.toml", "bad/evaluation/comparison_results.jsonl", "bad/evaluation/.loudness.json",
     "bad/evaluation/set_measures.json", "bad/review/anna.json", "bad/review/gate.json", "bad/notes.md", "bad/lock",
     "bad/engine.log", "queue.json",
 ]  # fmt: skip
@@ -125,7 +128,7 @@ def test_no_command_fails_over_a_damaged_file_of_a_run(runs: Path, name: str) ->
             assert notes.read_bytes() == content
 
     try:
-        answers()
+        also_found(name, answers)()
     finally:
         notes.write_bytes(mine)
         path.write_bytes(whole)
@@ -158,7 +161,7 @@ def test_damaged_captions_are_read_or_named(tmp_path: Path, name: str) -> None:
             clip.text.encode()
             clip.audio.is_file()
 
-    answers()
+    also_found(name, answers)()
 
 
 @pytest.mark.parametrize("name", ["prompts.json", "prompts.txt"])
@@ -176,6 +179,55 @@ def test_damaged_prompts_are_read_or_named(tmp_path: Path, name: str) -> None:
         for prompt in prompts.read(tmp_path / name):
             (prompt.id + prompt.text).encode()
             assert prompt.text.strip()
+
+    also_found(name, answers)()
+
+
+OLD = {
+    "results.json": json.dumps([{"text_prompt": "warm pads", "duration": 1, "base_model_file": "a.wav"}]),
+    "train.log": "Step 1: loss=8.40, lr=2e-06\nEpoch 1: train_loss=8.35, valid_loss=8.19\n",
+    "rater.json": json.dumps(
+        {"evaluator": "Anna", "evaluations": [{"text_prompt": "warm pads", "selected_model": "base"}]}
+    ),
+    "adapter/adapter_config.json": json.dumps({"r": 12, "lora_alpha": 24, "target_modules": ["q_proj"]}),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_damaged_files_of_other_scripts_are_brought_in_or_named(runs: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "old" / "adapter").mkdir(parents=True)
+    for each, content in OLD.items():
+        (tmp_path / "old" / each).write_text(content)
+    (tmp_path / "old" / "adapter" / "adapter_model.bin").write_bytes(b"weights")
+    soundfile.write(tmp_path / "old" / "a.wav", np.zeros(8000), 8000)
+
+    @given(content=damaged(name, OLD[name].encode()))
+    def answers(content: bytes) -> None:
+        (tmp_path / "old" / name).write_bytes(content)
+        commands = [["import", str(tmp_path / "old")]]
+        if name == "rater.json":
+            commands = [["collect", "new", str(tmp_path / "old" / name)]]
+            shutil.copytree(runs / "good", tmp_path / "runs" / "new", dirs_exist_ok=True)
+        for words in commands:
+            status, _, err = mgl("--runs", str(tmp_path / "runs"), *words)
+            assert status in (0, 1)
+            assert status == 0 or (err.count("\n") == 1 and str(tmp_path / "old") in err), err
+        assert (tmp_path / "old" / name).read_bytes() == content
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+
+    answers()
+
+
+def test_a_damaged_state_of_a_checkpoint_is_named(tmp_path: Path) -> None:
+    progress = asdict(checkpoint.Progress(step=3, best_loss=4.0, unlogged=[4.1]))
+    record = {"progress": progress, "settings": Settings().model_dump(), "identity": {"data": "a", "base": "b"}}
+
+    @often()
+    @given(content=damaged("state.json", json.dumps(record).encode()))
+    def answers(content: bytes) -> None:
+        (tmp_path / "state.json").write_bytes(content)
+        sentence = refused(lambda: checkpoint.read_state(tmp_path), UserError)
+        assert not sentence or str(tmp_path) in sentence
 
     answers()
 

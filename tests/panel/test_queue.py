@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -134,3 +135,22 @@ def test_the_queue_starts_a_run_without_any_panel(tmp_path: Path, monkeypatch: p
     # There is no such model: what matters is that an engine came and said so.
     assert liveness.state_of(run).state == "failed"
     assert names([run]) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '["a"', '{"a": 1}', "\xff"])
+def test_a_queue_that_cannot_be_read_is_never_written_over(tmp_path: Path, text: str) -> None:
+    run = create(tmp_path, "a", config.Settings())
+    (tmp_path / "queue.json").write_text(text, encoding="latin-1")
+    assert queue.entries(tmp_path) == []
+    for change in (lambda: queue.add(run), lambda: queue.remove(run), lambda: queue.empty(tmp_path)):
+        with pytest.raises(UserError, match=r"queue\.json.*mend that file, or remove it"):
+            change()
+    assert (tmp_path / "queue.json").read_text(encoding="latin-1") == text
+
+
+def test_names_that_are_no_run_of_the_folder_are_left_out_of_the_queue(tmp_path: Path) -> None:
+    create(tmp_path / "runs", "a", config.Settings())
+    create(tmp_path, "b", config.Settings())
+    names = ["a" * 5000, "..", "../b", "/", "", ".", "a\0b", "a", 3]
+    (tmp_path / "runs" / "queue.json").write_text(json.dumps(names))
+    assert [run.name for run in queue.entries(tmp_path / "runs")] == ["a"]

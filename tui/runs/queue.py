@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.contract import liveness, studios
+from engine.contract import liveness, studios, typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, list_runs, write_atomically
 from tui.runs import launch, machine, sweep
@@ -26,7 +27,13 @@ _FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "que
 
 def entries(runs_dir: Path) -> list[RunDir]:
     """The runs that wait, in order. Names whose folder is gone are left out."""
-    return [RunDir(Path(runs_dir) / name) for name in _names(runs_dir) if (Path(runs_dir) / name).is_dir()]
+    try:
+        names = _names(runs_dir)
+    except UserError:
+        return []
+    # A run lies in the folder itself. os.path answers for names that no folder can have, too.
+    inside = [name for name in names if name not in ("", "..") and Path(name).name == name]
+    return [RunDir(Path(runs_dir) / name) for name in inside if os.path.isdir(Path(runs_dir) / name)]
 
 
 def add(run: RunDir) -> int:
@@ -181,25 +188,32 @@ def _start(run: RunDir) -> None:
 
 
 def _names(runs_dir: Path) -> list[str]:
-    try:
-        names = json.loads((Path(runs_dir) / _FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """The names in the file, none when there is no file. UserError when it cannot be read."""
+    path = Path(runs_dir) / _FILE
+    if not path.exists():
         return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    try:
+        return typed.load(path, list[str]).value
+    except typed.Unreadable as error:
+        raise UserError(f"The queue cannot be changed: {error}; mend that file, or remove it.") from None
 
 
 @contextmanager
 def _edited(runs_dir: Path) -> Iterator[list[str]]:
-    """The names, to be changed within the block; two processes never change them at once."""
+    """The names, to be changed within the block; two processes never change them at once. UserError if that fails."""
     runs_dir = Path(runs_dir)
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    with open(runs_dir / _EDIT, "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        names = _names(runs_dir)
-        before = list(names)
-        yield names
-        if names != before:
-            write_atomically(runs_dir / _FILE, json.dumps(names) + "\n")
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        with open(runs_dir / _EDIT, "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            names = _names(runs_dir)
+            before = list(names)
+            yield names
+            if names != before:
+                write_atomically(runs_dir / _FILE, json.dumps(names) + "\n")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"The queue in {runs_dir} cannot be changed ({reason}); make that folder writable.") from None
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 
+from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.places.place import Place, RunsChanged
@@ -65,7 +66,10 @@ class QueueScreen(Place):
 
     def _change(self, change: Callable[[RunDir], None]) -> None:
         if run := self._run():
-            change(run)
+            try:
+                change(run)
+            except UserError as error:
+                self.notify(str(error), severity="error")
             self._write()
 
     def action_earlier(self) -> None:
@@ -78,7 +82,11 @@ class QueueScreen(Place):
         self._change(queue.remove)
 
     def action_empty(self) -> None:
-        count = queue.empty(self.panel.runs_dir)
+        try:
+            count = queue.empty(self.panel.runs_dir)
+        except UserError as error:
+            self.notify(str(error), severity="error")
+            return
         self.notify(f"{count} taken out of the queue; their folders stay." if count else "The queue is empty.")
         self._write()
 
