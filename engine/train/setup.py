@@ -22,7 +22,7 @@ from engine.data.dataset import Dataset, identity, prepare
 from engine.data.survey import train_windows
 from engine.device import on_cpu
 from engine.model import load, lora
-from engine.model.fast_lora import speed_up
+from engine.model.fast_lora import begin_clips, speed_up
 from engine.model.forward import body
 from engine.model.targets import refuse_strangers
 from engine.prove.first import able_to
@@ -182,11 +182,23 @@ def _trainee(
         note(f"train.compile is left off: the compiler failed ({reason})")
         body(adapted)._compiled_call_impl = None
         speed_up(adapted, settings.lora.dropout)
+        if step.clips:
+            begin_clips(adapted, *step.clips)
 
+    step = adapted.shared_dropout = _CurrentStep()
     # The compiler fuses peft's own forward; ours would break its graph.
     body(adapted).compile()
     trainee.without_compiler = without_compiler
     return trainee
+
+
+class _CurrentStep:
+    """Stands where the shared dropout will be if the compiler fails in a step, and knows that step's clips then."""
+
+    clips: tuple[Any, ...] = ()
+
+    def begin(self, *clips: Any) -> None:
+        self.clips = clips
 
 
 def _announce(session: Session, base: Path, resumed_from: str | None, switched_off: list[str]) -> None:

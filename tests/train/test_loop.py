@@ -396,8 +396,9 @@ def test_compiling_is_left_to_gpus(make_run: MakeRun) -> None:
     assert "train.compile is left off" in told(run, "note")[0]["text"]
 
 
+@pytest.mark.parametrize("where", ["in the baseline", "in the first step"])
 def test_a_compiler_that_fails_costs_one_note_and_nothing_else(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def no_triton(*_: object) -> None:
         raise ImportError("no triton here")
@@ -406,12 +407,17 @@ def test_a_compiler_that_fails_costs_one_note_and_nothing_else(
         self._compiled_call_impl = torch.compile(self._call_impl, backend=no_triton)
 
     trainee = setup._trainee
-    monkeypatch.setattr(setup, "_trainee", lambda *given: trainee(*given[:4], True, given[5]))
-    monkeypatch.setattr(torch.nn.Module, "compile", compile)
-    plain, run = make_run("plain"), make_run("compiled")
-    assert train(run, run.settings()) == "done"
-    monkeypatch.undo()
-    train(plain, plain.settings())
+    cache = str(tmp_path / "cache")
+    plain, run = make_run("plain", data__cache_dir=cache), make_run("compiled", data__cache_dir=cache)
+    if where == "in the first step":
+        # The base model's loss is known from the first run then.
+        train(plain, plain.settings())
+    with monkeypatch.context() as patched:
+        patched.setattr(setup, "_trainee", lambda *given: trainee(*given[:4], True, given[5]))
+        patched.setattr(torch.nn.Module, "compile", compile)
+        assert train(run, run.settings()) == "done"
+    if where == "in the baseline":
+        train(plain, plain.settings())
     assert [event["text"] for event in told(run, "note")] == [
         "train.compile is left off: the compiler failed (no triton here)"
     ]
