@@ -160,8 +160,8 @@ class Warm:
         return None
 
     def _no_memory(self, clip: TryClip) -> str:
-        other = "take the CPU" if self.device.type == "cuda" else "close something"
-        return f"The memory of {self.device.type} does not hold a try of {clip.seconds:g} s; {other}, or fewer seconds."
+        whose, other = ("GPU", "take the CPU") if self.device.type == "cuda" else ("machine", "close something")
+        return f"The {whose}'s memory does not hold a try of {clip.seconds:g} s; {other}, or take fewer seconds."
 
     def let_go(self) -> None:
         """Hold nothing any more; the next try loads what it needs."""
