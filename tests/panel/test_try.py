@@ -84,12 +84,12 @@ async def test_a_prompt_is_typed_and_both_models_can_be_heard(run: RunDir) -> No
         assert "slow piano  seed 0" in shown
         assert shown.index("base   ") < shown.index("best   ")
         here = page(app)
-        assert here._current().model == "base"
+        assert here.current().model == "base"
         await pilot.press("b")
-        assert here._current().model == "best"
+        assert here.current().model == "best"
         await pilot.press("space")
-        await until(pilot, lambda: here.sounding == here._current().file)
-        assert set(here._loaded) == {clip.file for clip in clips}
+        await until(pilot, lambda: here.sounding == here.current().file)
+        assert set(here.loaded) == {clip.file for clip in clips}
         assert "torch" not in sys.modules or os.environ.get("PYTEST_CURRENT_TEST")
 
 

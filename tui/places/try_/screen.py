@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
-from textual.timer import Timer
 from textual.widgets import Input
 
 from engine.contract import tries
@@ -32,40 +31,31 @@ from engine.contract.tries import (
 from tui import keys
 from tui.places.dialogs import Ask
 from tui.places.place import RunChanged, RunsChanged
-from tui.places.sound.screen import PlayerNews, SoundScreen
-from tui.places.try_.page import PromptField, StudioNews, TryPage
-from tui.review import loudness
+from tui.places.try_.page import PromptField, StudioNews
+from tui.places.try_.playing import TryPlaying
 from tui.runs.studio import Place, Studio, place
 from tui.runs.tries import keep, options, take_up
 from tui.widgets.field import Field
 from tui.widgets.table import Table
 
-TICK = 0.2
 
-
-class TryScreen(TryPage):
+class TryScreen(TryPlaying):
     """One warm process makes the clips; it belongs to this screen and ends with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("try"))
-    _timer: Timer
 
     def __init__(self) -> None:
         super().__init__()
-        self._run: RunDir | None = None
         self._studio: Studio | None = None
         self._number = 0
         self._wish: Try | None = None
         """What is being made."""
         self._came: TryClip | None = None
-        """The first clip of it that is new, and so was played by itself."""
+        """The clip of it that was played by itself."""
         self._captions: list[str] = []
         self._listed: tuple[RunDir | None, int] = (None, -1)
-        self._loaded: list[str] = []
-        """Files of the clips that the player holds."""
-        self._levels: dict[Path, float | None] = {}
 
     def on_mount(self) -> None:
-        self._timer = self.set_interval(TICK, self.write_transport, pause=True)
         self.query_one("#made", Table).focus()
         self._read_run()
 
@@ -74,12 +64,12 @@ class TryScreen(TryPage):
             self._studio.close()
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
-        self._loaded, self.sounding = [], ""  # another place may have taken the player
+        self.forget_player()
         self._read_run()
 
     def on_screen_suspend(self, event: events.ScreenSuspend) -> None:
-        if self.app.current_mode != "try" and self._loaded:
-            self.panel.player.pause()
+        if self.app.current_mode != "try":
+            self.pause()
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.write_page)
@@ -92,8 +82,8 @@ class TryScreen(TryPage):
         last = self.panel.last_run()
         path = self.panel.shown_path or (last.path if last else None)
         run = RunDir(path) if path is not None and (path / "config.toml").is_file() else None
-        if run is None or run != self._run:
-            self._run, self.run_name, self._captions, self.said = run, run.name if run else "", [], ""
+        if run is None or run != self.run_dir:
+            self.run_dir, self.run_name, self._captions, self.said = run, run.name if run else "", [], ""
             if run is None:
                 self.said = "There is no run whose models could be tried; R goes to the runs."
             else:
@@ -108,22 +98,22 @@ class TryScreen(TryPage):
     def _list_changed(self) -> bool:
         """Whether the list on disk is another one: of another run, or longer by what a command has made."""
         try:
-            changed = (self._run.tries / tries.INDEX).stat().st_mtime_ns if self._run is not None else 0
+            changed = (self.run_dir.tries / tries.INDEX).stat().st_mtime_ns if self.run_dir is not None else 0
         except OSError:
             changed = 0
-        before, self._listed = self._listed, (self._run, changed)
+        before, self._listed = self._listed, (self.run_dir, changed)
         return before != self._listed
 
     def _read_clips(self) -> None:
-        if self._run is None:
+        if self.run_dir is None:
             self.have_clips([])
             return
-        self.look_up(partial(tries.read, self._run.tries), lambda found: self.have_clips(found.value), group="clips")
+        self.look_up(partial(tries.read, self.run_dir.tries), lambda found: self.have_clips(found.value), group="clips")
 
     # -- asking
 
     def action_type(self) -> None:
-        clip = self._current()
+        clip = self.current()
         self._type(clip.prompt if clip is not None else "")
 
     def _type(self, value: str) -> None:
@@ -144,14 +134,14 @@ class TryScreen(TryPage):
         self.query_one("#made", Table).focus()
 
     def action_four(self) -> None:
-        clip = self._current()
+        clip = self.current()
         if clip is None:
             self.notify("There is no prompt yet; enter types one.")
         else:
             self._make(clip.prompt, tries.VARIATIONS)
 
     def _make(self, prompt: str, variations: int = 1) -> None:
-        run = self._run
+        run = self.run_dir
         if run is None or self._wish is not None:
             self.notify("There is no run to try." if run is None else "Something is being made; esc stops it.")
             return
@@ -227,17 +217,18 @@ class TryScreen(TryPage):
             self._made(answer)
         elif isinstance(answer, Done):
             stopped = "Stopped; what was made stays." if answer.cancelled else f"Made in {answer.seconds:.1f} s."
-            clip = next((clip for clip in self.clips if wish.prompt == clip.prompt and clip.seed == wish.seed), None)
-            if self._came is None and clip is not None and not answer.cancelled:
-                self._come(clip)  # all of it had been made before
+            asked_for = [group for group in self.groups if (group.prompt, group.seed) == (wish.prompt, wish.seed)]
+            if self._came is None and asked_for and not answer.cancelled:
+                self._come(self.in_order(asked_for[0])[0])
             self._ended(stopped)
         self.write_page()
 
     def _made(self, made: Made) -> None:
-        if self._run is None or Path(made.path).parent != self._run.tries.resolve():
+        if self.run_dir is None or Path(made.path).parent != self.run_dir.tries.resolve():
             return  # another run is shown by now; the clip is in its own list
         self.have_clips([made.clip, *(clip for clip in self.clips if clip.file != made.clip.file)])
-        if not made.before and self._came is None:
+        # While names are hidden all must be there first: the base model's is always made first.
+        if not made.before and self._came is None and not self.blind:
             self._come(made.clip)
 
     def _come(self, clip: TryClip) -> None:
@@ -246,7 +237,7 @@ class TryScreen(TryPage):
         self.query_one("#made", Table).go_to(clip.file)
         if self.is_current and clip.file != self.sounding:
             beside = self.sounding in [other.file for other in self.group_of(clip).clips]
-            self._play(clip, None if beside and self.panel.player.status.playing else 0.0)
+            self.play(clip, None if beside and self.panel.player.status.playing else 0.0)
 
     def _ended(self, said: str) -> None:
         self._wish = self.progress = None
@@ -262,7 +253,7 @@ class TryScreen(TryPage):
     # -- captions
 
     def action_caption(self) -> None:
-        run = self._run
+        run = self.run_dir
         if self._captions or run is None:
             self._next_caption()
             return
@@ -284,93 +275,8 @@ class TryScreen(TryPage):
         if self._captions:
             self._captions.append(self._captions.pop(0))
             self._type(self._captions[-1])
-        elif self._run is not None and self.said != "reading captions of the training set":
+        elif self.run_dir is not None and self.said != "reading captions of the training set":
             self.action_caption()
-
-    # -- playing
-
-    def _current(self) -> TryClip | None:
-        key = self.query_one("#made", Table).key
-        return next((clip for clip in self.clips if clip.file == key), None)
-
-    def _play(self, clip: TryClip, position: float | None = None) -> None:
-        """Play a clip, from where the playhead is or from ``position`` in seconds."""
-        player = self.panel.player
-        if clip.file in self._loaded:
-            self.sounding = clip.file
-            index = self._loaded.index(clip.file)
-            if player.status.playing and position is None:
-                player.switch(index)
-            else:
-                player.play(index, position)
-            self.write_page()
-            return
-        run, group = self._run, self.group_of(clip)
-        if run is None:
-            return
-        if position is None and self.sounding in [other.file for other in group.clips]:
-            position = player.status.position  # the group has a new clip; it is heard from here on
-        clips = self.in_order(group)
-        paths = [run.tries / other.file for other in clips]
-        self.look_up(
-            partial(self._measure, paths), partial(self._load, clips, paths, clip, position or 0.0), group="levels"
-        )
-
-    def _measure(self, paths: list[Path]) -> dict[str, float]:
-        """In a thread: gains that bring clips down to the quietest of them, in dB by file."""
-        for path in paths:
-            if path not in self._levels:
-                self._levels[path] = loudness.measure(path)
-        return loudness.gains({path.name: self._levels[path] for path in paths})
-
-    def _load(
-        self, clips: list[TryClip], paths: list[Path], first: TryClip, position: float, gains: dict[str, float]
-    ) -> None:
-        player = self.panel.player
-        self._loaded = [clip.file for clip in clips]
-        names = [self.name_of(clip) for clip in clips]
-        player.load(paths, [gains[file] for file in self._loaded], title=first.prompt, names=names)
-        self._play(first, position)
-
-    def on_player_news(self, message: PlayerNews) -> None:
-        status = self.panel.player.status
-        if message.news.kind == "error" and self.is_current and status.output != "none":
-            self.notify(message.news.text, severity="warning", timeout=8)
-        if self.sounding and status.playing:
-            self._timer.resume()
-        else:
-            self._timer.pause()
-        self.write_page()
-
-    def action_play(self) -> None:
-        clip, player = self._current(), self.panel.player
-        if clip is None:
-            self.notify("There is nothing to play yet; enter types a prompt.")
-        elif player.status.playing and self.sounding == clip.file:
-            player.pause()
-        else:
-            self._play(clip)
-
-    def action_other(self, direction: int) -> None:
-        clip = self._current()
-        if clip is None:
-            return
-        clips = self.in_order(self.group_of(clip))
-        other = clips[max(0, min(len(clips) - 1, clips.index(clip) + direction))]
-        self.query_one("#made", Table).go_to(other.file)
-
-    @on(Table.Moved, "#made")
-    def _moved(self) -> None:
-        clip = self._current()
-        if clip is not None and self.sounding and clip.file != self.sounding and self.panel.player.status.playing:
-            self._play(clip)
-
-    @on(Table.Chosen, "#made")
-    def _chosen(self) -> None:
-        self.action_play()
-
-    def action_sound(self) -> None:
-        self.app.push_screen(SoundScreen())
 
     # -- settings
 
@@ -401,13 +307,13 @@ class TryScreen(TryPage):
 
     def action_blind(self) -> None:
         self.blind = not self.blind
-        self._loaded = []  # the page of the loudspeaker shows names too
+        self.loaded = []  # the page of the loudspeaker shows names too
         self.write_page()
 
     # -- what is done with a clip
 
     def action_keep(self) -> None:
-        clip, run = self._current(), self._run
+        clip, run = self.current(), self.run_dir
         if clip is None or run is None:
             self.notify("There is no clip to keep yet.")
             return
@@ -431,7 +337,7 @@ class TryScreen(TryPage):
             self.notify(f"Kept: {result}")
 
     def action_take_up(self) -> None:
-        clip, run = self._current(), self._run
+        clip, run = self.current(), self.run_dir
         if clip is None or run is None:
             self.notify("There is no prompt to put into the file yet.")
             return
