@@ -10,12 +10,14 @@ import shutil
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
+from msgspec import Meta
 from torch import nn
 
-from engine.contract import config
+from engine.contract import config, typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
 from engine.model.load import load_base, load_tokenizer, quiet, refuse_incomplete, resolve_base
@@ -205,13 +207,25 @@ def _write_merged(run: RunDir, folder: Path, out_dir: Path) -> None:
 
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
+    file = Path(folder) / "adapter_config.json"
     try:
-        return json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder} is no adapter folder ({getattr(error, 'strerror', None) or error}); "
-            "train the run to its end first."
-        ) from None
+        found = json.loads(file.read_text(encoding="utf-8"))
+        typed.convert(found, AdapterConfig)
+    except typed.Unreadable as error:
+        why = f"{file.name} {error.complaint.what}"
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or f"{file.name} is no JSON"
+    else:
+        # As it stands, not as the model has it: the fingerprint tells 24 from 24.0.
+        return dict(found)
+    raise UserError(f"{folder} is no adapter folder ({why}); train the run to its end first.")
+
+
+class AdapterConfig(msgspec.Struct, kw_only=True):
+    """What every adapter must tell; the rest is looked at by who needs it."""
+
+    r: Annotated[int, Meta(ge=1, le=1 << 20)]
+    lora_alpha: Annotated[float, Meta(gt=0, le=1e9)]
 
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:

@@ -154,6 +154,14 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
         lora.fingerprint(tmp_path)
 
 
+@pytest.mark.parametrize("record", ["[]", "{", "{}", '{"r": 0, "lora_alpha": 4}', '{"r": 2, "lora_alpha": "x"}'])
+def test_a_record_that_tells_no_rank_or_scaling_is_one_sentence(tiny_model: Path, tmp_path: Path, record: str) -> None:
+    lora.save(adapted(tiny_model), tmp_path / "adapter", base="a")
+    (tmp_path / "adapter" / "adapter_config.json").write_text(record)
+    with pytest.raises(UserError, match=r"is no adapter folder \(adapter_config.json .*\); train"):
+        lora.fingerprint(tmp_path / "adapter")
+
+
 @pytest.mark.parametrize("content", [None, b"", b"torn" * 10])
 def test_an_adapter_whose_weights_are_damaged_is_named(tiny_model: Path, tmp_path: Path, content: bytes | None) -> None:
     lora.save(adapted(tiny_model), tmp_path / "adapter", base="a")

@@ -154,3 +154,20 @@ def test_names_that_are_no_run_of_the_folder_are_left_out_of_the_queue(tmp_path:
     names = ["a" * 5000, "..", "../b", "/", "", ".", "a\0b", "a", 3]
     (tmp_path / "runs" / "queue.json").write_text(json.dumps(names))
     assert [run.name for run in queue.entries(tmp_path / "runs")] == ["a"]
+
+
+def test_what_a_hand_left_in_the_queue_is_said_and_kept_when_the_queue_changes(runs_dir: Path) -> None:
+    names = ["full", 5, "../full", "x" * 500, "fix"]
+    (runs_dir / "queue.json").write_text(json.dumps(names))
+    assert [run.name for run in queue.entries(runs_dir)] == ["full", "fix"]
+    assert any("[1]" in problem for problem in queue.problems(runs_dir))
+    queue.remove(RunDir(runs_dir / "full"))
+    assert json.loads((runs_dir / "queue.json.kept-1").read_text()) == names
+    assert [run.name for run in queue.entries(runs_dir)] == ["fix"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"{}", b"[" * 5000])
+def test_a_queue_that_is_none_is_said_and_takes_nothing_with_it(runs_dir: Path, content: bytes) -> None:
+    (runs_dir / "queue.json").write_bytes(content)
+    assert queue.entries(runs_dir) == []
+    assert len(queue.problems(runs_dir)) == 1

@@ -258,3 +258,13 @@ def test_notes_are_added_to_texts_and_to_no_other_files(run: RunDir, tmp_path: P
     (tmp_path / "mine.txt").write_text("Mine.\n")
     notes.export(run, out=tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text().startswith("Mine.\n\n<!-- mgl-tui begin")
+
+
+@pytest.mark.parametrize(
+    "content", ['{"models": {"base": 5, "best": {"frechet_distance": [1]}}}', "[]", "{", '{"models": 3}']
+)
+def test_measures_of_the_set_that_cannot_be_read_are_named_in_the_notes(run: RunDir, content: str) -> None:
+    (run.evaluation() / "set_measures.json").write_text(content)
+    notes.export(run, formats=notes.FORMATS)
+    assert "set_measures.json" in run.notes.read_text()
+    assert "Fréchet" not in run.notes.read_text()

@@ -220,6 +220,8 @@ def queue(args: argparse.Namespace) -> int:
     from tui.runs import queue as waiting
 
     names = [entry.name for entry in waiting.entries(find.runs_dir(args))]
+    for problem in waiting.problems(find.runs_dir(args)):
+        say.aside(problem)
     if args.json:
         say.document(names)
     else:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.contract import sound
+from engine.contract import sound, typed
 from engine.contract.loudness import integrated
 from engine.contract.rundir import write_atomically
 from tui.review.evaluation import Clip, Item
@@ -60,11 +60,9 @@ def _measured(path: Path) -> float | None:
     cache_path = path.parent / CACHE
     key = f"{path.name} {status.st_size} {status.st_mtime_ns}"
     try:
-        cache = json.loads(cache_path.read_text())
-    except (OSError, ValueError):
-        cache = {}
-    if not isinstance(cache, dict):
-        cache = {}
+        cache = typed.load(cache_path, dict[str, float | None]).value
+    except typed.Unreadable:
+        cache = {}  # none yet, or a damaged one: measured again
     if key not in cache:
         value = measure(path)
         if value is None:

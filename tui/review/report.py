@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.contract import config, liveness
+import msgspec
+
+from engine.contract import config, liveness, typed
 from engine.contract.errors import UserError
 from engine.contract.events import Start
 from engine.contract.rundir import RunDir
@@ -66,7 +68,7 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
     try:
         evaluation = open_evaluation(run.path, set_name)
         results = results_of(evaluation)
-        problems += [*evaluation.problems, *results.unreadable]
+        problems += [*evaluation.problems, *results.unreadable, *_read_set_measures(evaluation)[1]]
         gains = {item.key: loudness.gains(loudness.loudness_of(item)) for item in evaluation.items}
     except UserError as error:
         problems.append(str(error))
@@ -355,11 +357,23 @@ def _reasons(whole: dict[str, dict[str, Any]]) -> list[str]:
 
 def set_measures(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     """What the engine measured of each model's clips as a set; {} where there is nothing of the kind."""
+    return _read_set_measures(evaluation)[0]
+
+
+def _read_set_measures(evaluation: Evaluation) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The same, and what of the file cannot be read."""
+    path = evaluation.folder / SET_MEASURES
+    if not path.exists():
+        return {}, []
     try:
-        models = json.loads((evaluation.folder / SET_MEASURES).read_text())["models"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {m: each for m, each in models.items() if isinstance(each, dict)} if isinstance(models, dict) else {}
+        found, complaints = typed.load(path, _SetMeasures)
+    except typed.Unreadable as error:
+        return {}, [str(error)]
+    return dict(found.models), [str(complaint) for complaint in complaints]
+
+
+class _SetMeasures(msgspec.Struct):
+    models: dict[str, dict[str, float | str | None]]
 
 
 def _mean_of(values: Sequence[Any]) -> str:

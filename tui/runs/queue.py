@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engine.contract import liveness, studios, typed
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir, list_runs, write_atomically
+from engine.contract.rundir import RunDir, keep_copy, list_runs, write_atomically
 from tui.runs import launch, machine, sweep
 
 LOOK_EVERY = 5.0
@@ -28,12 +28,20 @@ _FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "que
 def entries(runs_dir: Path) -> list[RunDir]:
     """The runs that wait, in order. Names whose folder is gone are left out."""
     try:
-        names = _names(runs_dir)
+        names = _read(runs_dir).value
     except UserError:
         return []
     # A run lies in the folder itself. os.path answers for names that no folder can have, too.
     inside = [name for name in names if name not in ("", "..") and Path(name).name == name]
     return [RunDir(Path(runs_dir) / name) for name in inside if os.path.isdir(Path(runs_dir) / name)]
+
+
+def problems(runs_dir: Path) -> list[str]:
+    """What of the queue's file cannot be read; the file is kept beside the new one when the queue is changed."""
+    try:
+        return [str(complaint) for complaint in _read(runs_dir).complaints]
+    except UserError as error:
+        return [str(error)]
 
 
 def add(run: RunDir) -> int:
@@ -187,13 +195,13 @@ def _start(run: RunDir) -> None:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} not started: {error}", flush=True)
 
 
-def _names(runs_dir: Path) -> list[str]:
+def _read(runs_dir: Path) -> typed.Parsed[list[str]]:
     """The names in the file, none when there is no file. UserError when it cannot be read."""
     path = Path(runs_dir) / _FILE
     if not path.exists():
-        return []
+        return typed.Parsed([], [])
     try:
-        return typed.load(path, list[str]).value
+        return typed.load(path, list[str])
     except typed.Unreadable as error:
         raise UserError(f"The queue cannot be changed: {error}; mend that file, or remove it.") from None
 
@@ -206,10 +214,12 @@ def _edited(runs_dir: Path) -> Iterator[list[str]]:
         runs_dir.mkdir(parents=True, exist_ok=True)
         with open(runs_dir / _EDIT, "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            names = _names(runs_dir)
+            names, complaints = _read(runs_dir)
             before = list(names)
             yield names
             if names != before:
+                if complaints:
+                    keep_copy(runs_dir / _FILE)
                 write_atomically(runs_dir / _FILE, json.dumps(names) + "\n")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

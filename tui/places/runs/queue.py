@@ -42,7 +42,8 @@ class QueueScreen(Place):
         runs = queue.entries(self.panel.runs_dir)
         self.query_one(Table).show([Row(run, self._cells(place, run)) for place, run in enumerate(runs, 1)])
         frame(self.query_one("#queue-card"), f"Queue · {len(runs)} waiting")
-        self.query_one("#queue-facts", Lines).show([self._fact(bool(runs))])
+        wrong = [Content.styled(problem, "$warning") for problem in queue.problems(self.panel.runs_dir)[:2]]
+        self.query_one("#queue-facts", Lines).show([self._fact(bool(runs)), *wrong])
 
     def _cells(self, place: int, run: RunDir) -> list[str | tuple[str, str]]:
         summary = self.panel.summary(run.path)
