@@ -31,6 +31,7 @@ from engine.contract.text import is_whole, plain
 from tui import keys, terminal, themes
 from tui.places.place import Panel, Place, RunChanged, RunsChanged
 from tui.places.runs.screen import RunsScreen
+from tui.runs import remembered
 from tui.runs.follow import Followed, Source
 from tui.runs.store import RunSummary, Store
 from tui.text import cut
@@ -122,12 +123,21 @@ class PanelApp(App[None]):
 
     def on_mount(self) -> None:
         self._handle_signals()
-        self.theme = terminal.theme_for(self.settings.panel.theme, self.console.color_system, self.available_themes)
+        self._recall()
         terminal.push_title(self)
         if self._open_run is not None:
             self.show_run(self._open_run)
         self.switch_mode(self._first_mode)
         self.call_after_refresh(self._begin)
+
+    def _recall(self) -> None:
+        """Take up what was kept from the last start: the theme, opened folders, marks."""
+        kept = remembered.load()
+        marked = kept.marked.get(str(self.runs_dir.resolve()), [])
+        self.store.opened += [path for path in map(Path, kept.opened) if path.is_dir()]
+        self.marked += [path for path in map(Path, marked) if path.is_dir()]
+        wanted = kept.theme or self.settings.panel.theme
+        self.theme = terminal.theme_for(wanted, self.console.color_system, self.available_themes)
 
     def _begin(self) -> None:
         # What is imported stays: without this a full collection walks it all and a key waits 50 ms for it.
@@ -338,6 +348,8 @@ class PanelApp(App[None]):
     # -- actions
 
     async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and isinstance(self.screen, Place) and self.screen.ignores(event.key):
+            return
         if isinstance(event, events.Key) and not event.is_forwarded and not terminal.writes_text(self.focused):
             twin = keys.ascii_twin(event.character or "")
             if twin != (event.character or ""):
@@ -354,6 +366,10 @@ class PanelApp(App[None]):
         if len(self.screen_stack) > 1 and mode == self.current_mode:
             while len(self.screen_stack) > 1:
                 self.pop_screen()
+        live = next((s.path for s in self.summaries if s.live), None)
+        if mode == "monitor" and live is not None and (self.shown is None or self.current_mode == "monitor"):
+            # A folder of clips has no curves; and M once more is the way to the run that trains.
+            self.show_run(live)
         self.switch_mode(mode)
 
     async def action_back(self) -> None:
@@ -363,6 +379,22 @@ class PanelApp(App[None]):
             self.pop_screen()
         elif self.current_mode != "runs":
             self.switch_mode("runs")
+        elif isinstance(self.screen, Place):
+            self.screen.back()
+
+    def choose_theme(self, name: str) -> None:
+        self.theme = name
+        remembered.change(lambda kept: setattr(kept, "theme", name))
+
+    def remember(self) -> None:
+        opened, marked = [str(path) for path in self.store.opened], [str(path) for path in self.marked]
+        here = str(self.runs_dir.resolve())
+
+        def how(kept: remembered.Remembered) -> None:
+            kept.opened = opened
+            kept.marked = {**{folder: runs for folder, runs in kept.marked.items() if folder != here}, here: marked}
+
+        remembered.change(how)
 
     def action_leave(self) -> None:
         self.exit()

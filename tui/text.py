@@ -29,6 +29,7 @@ STATES = {
     "failed": StateLook("▲", "FAIL", "error"),
     "lost": StateLook("?", "LOST", "error"),
     "waiting": StateLook("◌", "WAIT", "secondary"),
+    "unqueued": StateLook("◌", "NEW", "secondary"),
     "imported": StateLook("◆", "IMPORT", "secondary"),
     "clips": StateLook("◇", "CLIPS", "secondary"),
 }

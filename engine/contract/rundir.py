@@ -200,11 +200,16 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or nothing: a temporary beside it, flushed to disk, then renamed."""
+def write_atomically(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+    """Write a whole file or nothing: a temporary beside it, flushed to disk, then renamed.
+
+    ``mode`` are the file's permissions; by default what the user's mask leaves.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             # Half a character, which UTF-8 has no bytes for, is written as the escape that JSON reads back as the same.
             file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
             file.flush()

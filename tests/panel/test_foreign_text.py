@@ -138,7 +138,7 @@ async def test_prompts_tags_notes_and_listeners_are_shown_in_listen(runs: Path, 
         assert "[/x] [bold red]loud[/] ␛]0;owned" in shown
         screen = screen_of(pilot.app)
         screen.session.write_note(f"note {TEXT}")
-        for keys in (["t", "a"], ["i", "escape"], ["2"], ["V"], ["down"], ["up"], ["e"]):
+        for keys in (["t", "a"], ["i", "escape"], ["2"], ["V", "V"], ["down"], ["up"], ["e"]):
             await pilot.press(*keys)
             await seen(pilot)
         await pilot.press("escape")

@@ -29,7 +29,7 @@ async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> 
 async def test_names_shown_early_are_recorded(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
-        await pilot.press("V")
+        await pilot.press("V", "V")
         assert stored(runs)["revealed"]["early"] is True
         assert "base" in text(app)
 

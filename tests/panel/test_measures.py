@@ -20,7 +20,7 @@ async def test_measures_of_the_clip_are_shown_once_names_are(tmp_path: Path, siz
     async with listening(app, size) as pilot:
         assert "LUFS ·" not in text(app)
         session = screen_of(app).session
-        await pilot.press("V")
+        await pilot.press("V", "V")
         await until(pilot, lambda: session.names_visible)
         for letter in "abc":
             await pilot.press(letter)

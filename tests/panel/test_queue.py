@@ -47,10 +47,10 @@ def test_the_order_can_be_changed_and_the_ends_hold(runs: list[RunDir]) -> None:
     assert names(runs) == []
 
 
-def test_a_run_that_was_started_is_not_queued(runs: list[RunDir]) -> None:
+def test_a_run_that_is_done_is_not_queued(runs: list[RunDir]) -> None:
     with events.EventLog(runs[0].events) as log:
         log.write("state", state="done")
-    with pytest.raises(UserError, match="started before"):
+    with pytest.raises(UserError, match="one is done"):
         queue.add(runs[0])
 
 

@@ -55,14 +55,16 @@ class Player:
         latency: float = 0.2,
         restart_on_switch: bool = False,
         remote_keys: bool = False,
+        token: str = "",
     ) -> None:
         """``port`` or ``unix_socket`` is where the browser's page is served; ``latency`` in seconds.
 
-        With ``remote_keys`` the page invites the listener to press the panel's keys there (messages ``key``).
+        ``token`` is the secret part of the page's address; by default a new one. With ``remote_keys`` the page
+        invites the listener to press the panel's keys there (messages ``key``).
         """
         # The token outlives a worker: the page that is open finds the next one by itself.
         unix_socket = str(expanded(unix_socket)) if unix_socket else ""
-        self._options = {"token": secrets.token_urlsafe(16), "port": port, "unix_socket": unix_socket}
+        self._options = {"token": token or secrets.token_urlsafe(16), "port": port, "unix_socket": unix_socket}
         self._options |= {"latency": latency, "restart_on_switch": restart_on_switch, "remote_keys": remote_keys}
         self._listeners: list[Callable[[PlayerMessage], None]] = []
         self._lock = threading.Lock()

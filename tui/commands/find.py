@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.contract import config, paths, rundir
 from engine.contract.errors import UserError
+from engine.contract.text import plain
 from tui.runs import store, sweep
 
 
@@ -17,7 +18,7 @@ def settings(args: argparse.Namespace) -> config.Settings:
     found = config.load(file) if file else config.resolved(config.Settings(), Path.cwd())
     if file and rundir.RunDir(file.resolve().parent).events.is_file():
         # What is made from a run's own file has that run as its parent, and not its reason.
-        found = found.model_copy(update={"run": config.Run(parent=file.resolve().parent.name)})
+        found = found.model_copy(update={"run": config.Run(parent=plain(file.resolve().parent.name))})
     changes = getattr(args, "set", None)
     return config.resolved(config.override(found, changes), Path.cwd()) if changes else found
 

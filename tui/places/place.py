@@ -11,6 +11,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
 
 from tui.runs.follow import Source
 from tui.runs.store import RunSummary, Store
@@ -60,6 +62,12 @@ class Panel(Protocol):
     def open_new_run(self, base: Path | None, changes: dict[str, Any] | None = None, why: str = "") -> None:
         """Open New run from a run's settings (None: the panel's own) with changes by dotted name."""
 
+    def choose_theme(self, name: str) -> None:
+        """Take a colour theme now and at every start from now on."""
+
+    def remember(self) -> None:
+        """Keep the marks and the folders that were opened for the next start."""
+
     def action_go(self, mode: str) -> None:
         """Go to a place."""
 
@@ -84,6 +92,8 @@ class Place(Screen[None]):
     place: ClassVar[str]
     # A hidden line to type in must not take the keys: each place focuses what it wants to.
     AUTO_FOCUS: ClassVar[str | None] = ""
+    had_focus: Widget | None = None
+    """What was focused when the terminal became too small."""
 
     @property
     def panel(self) -> Panel:
@@ -105,13 +115,40 @@ class Place(Screen[None]):
     def write_header(self) -> None:
         self.query_one(HeaderBar).write()
 
+    def back(self) -> None:
+        """Esc, where nothing lies above the place and it is the first: what it can take back itself."""
+
+    def _give_back_focus(self) -> None:
+        had = self.had_focus
+        if had is None or not had.is_attached or self.too_small:
+            return
+        if isinstance(had, Input) and had.select_on_focus:
+            # All of it would be marked, and the next letter take its place.
+            had.select_on_focus = False
+            self.call_after_refresh(setattr, had, "select_on_focus", True)
+        self.set_focus(had)
+
     @on(events.ScreenResume)
     def _resumed(self) -> None:
         self.write_header()
 
+    @property
+    def too_small(self) -> bool:
+        """The terminal is too small to show the place; what is typed goes nowhere."""
+        return self.has_class("-too-small")
+
+    def ignores(self, key: str) -> bool:
+        """Out of sight the rest of a line that was being typed must not become commands; q still leaves."""
+        return self.too_small and (key != "q" or isinstance(self.had_focus, Input))
+
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
         small = width < MIN_WIDTH or height < MIN_HEIGHT
+        if small and not self.too_small:
+            # What is hidden loses the focus, and does not get it back by itself.
+            self.had_focus = self.focused
+        elif self.too_small and not small:
+            self.call_after_refresh(self._give_back_focus)
         self.set_class(small, "-too-small")
         if small:
             more = [f"{MIN_WIDTH - width} columns"] * (width < MIN_WIDTH)

@@ -9,7 +9,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.places.dialogs import Choice, Menu
 from tui.places.place import Panel
-from tui.runs import launch, store
+from tui.runs import launch, queue, store
 from tui.runs.follow import Source
 
 _STOP = {
@@ -49,8 +49,37 @@ def resume(panel: Panel, run: RunDir | None) -> None:
     else:
         saved = sorted(run.checkpoints.glob("step-*"))
         said = f"{run.name} goes on from step {int(saved[-1].name[5:])}." if saved else f"{run.name} starts."
-        _do(panel, lambda: launch.start(run, resume=bool(saved)), said)
-        panel.read_runs()
+
+        def start() -> None:
+            queue.remove(run)
+            _do(panel, lambda: launch.start(run, resume=bool(saved)), said)
+            panel.read_runs()
+
+        when_free(panel, run.name, start, lambda: enqueue(panel, run))
+
+
+def when_free(panel: Panel, name: str, start: Callable[[], None], wait: Callable[[], None]) -> None:
+    """Start at once where nothing is in the way; else ask: one card holds one engine."""
+    why = queue.waits_for(panel.runs_dir)
+    if not why:
+        start()
+        return
+
+    def take(key: str | None) -> None:
+        if key is not None:
+            (wait if key == "q" else start)()
+
+    choices = [
+        Choice("q", "put it in the queue", "it starts by itself when the card is free"),
+        Choice("s", "start it beside that", "both share the card, and may both run out of memory"),
+    ]
+    panel.push_screen(Menu(f"Start {name}? {why[:1].upper()}{why[1:]}.", choices), take)
+
+
+def enqueue(panel: Panel, run: RunDir) -> None:
+    """Put a run at the end of the queue."""
+    _do(panel, lambda: queue.add(run), f"{run.name} waits in the queue; it starts without the panel.")
+    panel.read_runs()
 
 
 def _state(panel: Panel, run: RunDir) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.plan import Plan, plan
+from engine.contract.text import plain
 from tui.runs.history import NAN, History
 from tui.runs.store import RunSummary, changes
 
@@ -120,8 +121,13 @@ class Draft:
     settings: config.Settings = field(init=False)
 
     def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Every setting as in the base run."""
         self.settings = self.base
-        self.put({"run.parent": self.base_name, "run.why": self.why})
+        # A settings file is UTF-8: a name that is none cannot be kept, only what is shown of it.
+        self.put({"run.parent": plain(self.base_name), "run.why": plain(self.why)})
 
     def value(self, name: str) -> Any:
         section, key = name.split(".")

@@ -47,10 +47,10 @@ def problems(runs_dir: Path) -> list[str]:
 def add(run: RunDir) -> int:
     """Put a run at the end and set the queue going; returns its place, from 1.
 
-    UserError if it was started before; a member of a sweep goes on when its turn has come.
+    One that was stopped, failed or lost goes on when its turn has come. UserError for one that runs or is done.
     """
     if not _may_start(run):
-        raise UserError(f"{run.name} has been started before; resume it, or make a new run from it.")
+        raise UserError(f"{run.name} is {liveness.state_of(run).state}; make a new run from it to train again.")
     with _edited(run.path.parent) as names:
         if run.name not in names:
             names.append(run.name)
@@ -180,9 +180,8 @@ def _clips_of_sweeps(runs_dir: Path, sweeps: set[str], tried: set[Path]) -> None
 
 
 def _may_start(run: RunDir) -> bool:
-    """A waiting run, or a member of a sweep that goes on."""
-    state = liveness.state_of(run).state
-    return state == "waiting" or (state in ("stopped", "lost") and bool(sweep.sweep_of(run)))
+    """It was not started before, or can go on from where it was."""
+    return liveness.state_of(run).state in ("waiting", "stopped", "failed", "lost")
 
 
 def _start(run: RunDir) -> None:

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tui.text import short
+from tui.widgets.lines import Lines
 
 BRAILLE = "braille"
 
@@ -38,6 +39,17 @@ class Axes:
     y: tuple[float, float]
     log_y: bool = False
     x_labels: Sequence[tuple[float, str]] = ()
+
+
+class Chart(Lines):
+    """Lines that are a chart. Its colours are those of the theme, looked up when it is drawn."""
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.write())
+
+    def write(self) -> None:
+        """Draw what there is now."""
+        raise NotImplementedError
 
 
 def draw(widget: Widget, width: int, height: int, curves: Sequence[Curve], axes: Axes) -> list[Content]:

@@ -9,15 +9,14 @@ from textual.content import Content
 
 from tui.runs.history import History
 from tui.text import cut, loss
-from tui.widgets.lines import Lines
-from tui.widgets.plot import Axes, Curve, draw, time_labels, x_labels
+from tui.widgets.plot import Axes, Chart, Curve, draw, time_labels, x_labels
 
 LOOKS = (("loss", "◆"), ("accent", "●"), ("success", "▲"), ("error", "■"), ("secondary", "✚"), ("primary", "▼"))
 """Colour and mark by run: the mark alone tells them apart where there is no colour."""
 AXES = ("step", "clips", "time")
 
 
-class OverlayChart(Lines):
+class OverlayChart(Chart):
     """One curve a run, validations marked."""
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -91,16 +91,19 @@ class CompareScreen(Place, Background):
         self._read()
 
     def _chosen(self) -> list[Path]:
-        """The marked runs; without two of them, the one that is shown (or the newest) and the one before it."""
+        """The marked runs; without two of them, the one that is shown (or the newest) and the one it was made from."""
         marked = [path for path in self.panel.marked if path.is_dir()]
         if len(marked) >= 2:
             return marked[:MOST_RUNS]
-        newest = [s.path for s in sorted(self.panel.summaries, key=lambda s: -s.started)]
+        # A run that only waits has nothing to compare.
+        newest = [s.path for s in sorted(self.panel.summaries, key=lambda s: -s.started) if s.state != "waiting"]
         last = marked[0] if marked else self.panel.shown_path or (newest[0] if newest else None)
         if last is None:
             return []
+        summary = self.panel.summary(last)
+        parent = last.parent / summary.parent if summary is not None and summary.parent else None
         later = newest.index(last) + 1 if last in newest else 0
-        return [*newest[later : later + 1], last]
+        return [*([parent] if parent is not None else newest[later : later + 1]), last]
 
     def _read(self, again: bool = False) -> None:
         paths = self._chosen()

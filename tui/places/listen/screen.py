@@ -391,9 +391,18 @@ class ListenScreen(Place, Background):
         session = self.session
         if session is None or session.names_visible:
             return
-        if self.attempt(session.reveal) and not session.complete:
-            self.notify("The names are shown before all was judged; the notes say so.", severity="warning")
-        self._write()
+
+        def take(key: str | None) -> None:
+            if key == "V" and self.session is session and self.attempt(session.reveal):
+                self.notify("The names are shown before all was judged; the notes say so.", severity="warning")
+                self._write()
+
+        left = session.total - session.done
+        choices = [
+            Choice("V", "show the names", f"{left} clips are not judged yet, and what is said of them is not blind"),
+            Choice("n", "go on blind", "the names come by themselves when all is judged"),
+        ]
+        self.panel.push_screen(Menu("Show the names now? Nothing takes that back.", choices), take)
 
     # -- beside it
 

@@ -10,14 +10,13 @@ from textual.content import Content
 from tui.runs.history import History
 from tui.runs.series import NAN, envelope
 from tui.text import clock, duration, loss, short
-from tui.widgets.lines import Lines
-from tui.widgets.plot import Axes, Curve, draw, nice_step, time_labels, x_labels
+from tui.widgets.plot import Axes, Chart, Curve, draw, nice_step, time_labels, x_labels
 
 AXES = ("step", "clips", "time")
 _ZOOM = 0.5
 
 
-class LossChart(Lines):
+class LossChart(Chart):
     """Chart of one run. The view (axis, zoom, cursor, scale) is the chart's, the numbers are the history's."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -218,7 +217,7 @@ class LossChart(Lines):
         return Content.assemble(*parts)
 
 
-class SecondChart(Lines):
+class SecondChart(Chart):
     """Learning rate, gradient norm, throughput or memory over the same axis."""
 
     KINDS = ("lr", "grad_norm", "clips_per_second", "memory")

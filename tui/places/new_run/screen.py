@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from engine.contract.errors import UserError
 from engine.contract.plan import Plan
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places import run_actions
 from tui.places.new_run import words
 from tui.places.new_run.words import NAME
 from tui.places.place import Place, RunsChanged
@@ -287,7 +289,7 @@ class NewRunScreen(Place):
             self._changed()
 
     def action_all_base(self) -> None:
-        self.draft.settings = self.draft.base
+        self.draft.reset()
         self._changed()
 
     def action_find(self) -> None:
@@ -297,7 +299,7 @@ class NewRunScreen(Place):
 
     def _find(self, text: str) -> None:
         words = text.lower().split()
-        names = [name for _, names in setting_names() for name in names]
+        names = [NAME, *(name for _, names in setting_names() for name in names)]
         found = [n for n in names if all(word in f"{n} {label(n)}".lower() for word in words)]
         self._close_field()
         if found:
@@ -342,9 +344,17 @@ class NewRunScreen(Place):
         if blocks:
             self.notify(f"{blocks[0].message} {blocks[0].fix}".strip(), severity="error", title="It cannot start")
             return
+        if then == "enqueue":
+            self._make(True)
+        else:
+            start, wait = partial(self._make, False), partial(self._make, True)
+            run_actions.when_free(self.panel, self.draft.name, start, wait)
+
+    def _make(self, waits: bool) -> None:
+        """Make the run, and start it or put it in the queue."""
         try:
             run = rundir.create(self.panel.runs_dir, self.draft.name, self.draft.settings)
-            if then == "enqueue":
+            if waits:
                 place = queue.add(run)
                 self.notify(f"{run.name} waits at place {place}; it starts without the panel.")
             else:
@@ -356,4 +366,4 @@ class NewRunScreen(Place):
         self.panel.read_runs()
         self.panel.show_run(run.path)
         self.dismiss()
-        self.panel.action_go("runs" if then == "enqueue" else "monitor")
+        self.panel.action_go("runs" if waits else "monitor")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
@@ -51,6 +52,7 @@ class RunsScreen(Place):
         self._inverted = False
         self._filter = ""
         self._read = False
+        self._waiting: set[str] = set()
 
     def body(self) -> ComposeResult:
         with Container(id="runs-card", classes="card"):
@@ -70,10 +72,16 @@ class RunsScreen(Place):
         self._read = True
         self._write()
 
+    @on(events.ScreenResume)
+    def _back(self) -> None:
+        # What came while another place was on screen was not drawn.
+        self._write()
+
     # -- drawing
 
     def _write(self) -> None:
         wide = self.size.width >= 100
+        self._waiting = {run.name for run in queue.entries(self.panel.runs_dir)}
         shown = self._shown()
         table = self.query_one(Table)
         table.show([Row(s.path, self._cells(s, wide)) for s in shown], _WIDE if wide else _NARROW)
@@ -88,13 +96,13 @@ class RunsScreen(Place):
 
     def _shown(self) -> list[RunSummary]:
         words = self._filter.lower().split()
-        found = [s for s in self.panel.summaries if all(word in _searchable(s) for word in words)]
+        found = [s for s in self.panel.summaries if all(_fits(s, word) for word in words)]
         if SORTS[self._sort] != "started":
             found.sort(key=lambda s: _sort_key(s, SORTS[self._sort]))
         return found[::-1] if self._inverted else found
 
     def _cells(self, s: RunSummary, wide: bool) -> list[str | tuple[str, str]]:
-        look = STATES["clips" if s.foreign else s.state]
+        look = STATES[_look(s, self._waiting)]
         mark = ("◆", "$accent bold") if s.path in self.panel.marked else " "
         cells: list[str | tuple[str, str]] = [mark, (f"{look.glyph} {look.word}", f"${look.color} bold"), s.name]
         if wide:
@@ -181,6 +189,7 @@ class RunsScreen(Place):
             marked.remove(summary.path)
         else:
             marked.append(summary.path)
+        self.panel.remember()
         self._write()
         self.query_one(Table).action_move(1)
 
@@ -225,6 +234,7 @@ class RunsScreen(Place):
                 return
             if path not in self.panel.store.opened:
                 self.panel.store.opened.append(path)
+                self.panel.remember()
             self.panel.show_run(path)
             self.panel.read_runs()
             self.panel.action_go("listen")
@@ -251,6 +261,10 @@ class RunsScreen(Place):
         self.query_one(Field).close()
         self.query_one(Table).focus()
 
+    def back(self) -> None:
+        if self._filter:
+            self._no_filter()
+
     @on(Field.Left)
     def _no_filter(self) -> None:
         self._filter = ""
@@ -266,11 +280,27 @@ def queue_note(runs_dir: Path) -> list[str]:
     return [f"{waiting} in the queue" + ("" if queue.runs(runs_dir) else ", which stands still: Q")]
 
 
-def _searchable(summary: RunSummary) -> str:
-    values = config.values(summary.settings) if summary.settings is not None else {}
-    settings = " ".join(f"{name.split('.')[1]}={value}" for name, value in values.items())
-    look = STATES["clips" if summary.foreign else summary.state]
-    return f"{summary.name} {summary.state} {look.word} {settings}".lower()
+def _fits(summary: RunSummary, word: str) -> bool:
+    """A word is part of the name or the state; rank=4 is that setting with that value and no other."""
+    name, equals, wanted = word.partition("=")
+    if equals:
+        values = config.values(summary.settings) if summary.settings is not None else {}
+        found = [value for full, value in values.items() if name in (full, full.split(".")[1])]
+        return any(wanted in (str(value).lower(), short(value) if _is_number(value) else None) for value in found)
+    return word in f"{summary.name} {summary.state} {STATES[_look(summary)].word}".lower()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _look(summary: RunSummary, waiting: Collection[str] | None = None) -> str:
+    """Key of STATES: a run that has not begun only waits when it stands in the queue."""
+    if summary.foreign:
+        return "clips"
+    if waiting is not None and summary.state == "waiting" and summary.name not in waiting:
+        return "unqueued"
+    return summary.state
 
 
 def _sort_key(summary: RunSummary, by: str) -> tuple[Any, ...]:
@@ -295,7 +325,7 @@ def _settings_cells(s: RunSummary, wide: bool) -> list[str | tuple[str, str]]:
 
 def _facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
     """What became of a run and what was different about it."""
-    look = STATES["clips" if s.foreign else s.state]
+    look = STATES[_look(s)]
     head: list[tuple[str, str] | str] = [(f"{look.glyph} {look.word}", f"${look.color} bold")]
     if s.total_steps:
         head.append(f"  step {s.step} of {s.total_steps}")

@@ -14,6 +14,7 @@ from tui import keys
 from tui.audio.player import Player, PlayerMessage, PlayerStatus
 from tui.places.dialogs import Dialog
 from tui.places.place import Panel
+from tui.runs import remembered
 from tui.widgets.lines import Lines, frame
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def new_player(settings: Settings) -> Player:
         latency=settings.audio.latency,
         restart_on_switch=settings.review.restart_on_switch,
         remote_keys=True,
+        token=remembered.page_token(),
     )
 
 
