@@ -399,7 +399,9 @@ def _annotation(info: Any) -> str:
 def _toml(value: Any) -> str:
     # Strings, numbers, booleans and lists of strings are written the same way in JSON and in TOML; 1e-05 is valid too.
     # Only DEL may not stand in TOML as it is.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # Half a character, as in the name of a parent run whose bytes are no UTF-8, cannot be written at all.
+    text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+    return text.replace("\x7f", "\\u007f")
 
 
 def _sentence(error: ValidationError, where: str) -> str:

@@ -96,3 +96,9 @@ def test_texts_that_no_file_can_hold_are_refused_and_all_others_come_back(tmp_pa
             config.parse(table)
     unknown = config.resolved(config.override(config.Settings(), ["data.dir=~nobody-of-that-name/x"]), tmp_path)
     assert unknown.data.dir == str(tmp_path / "~nobody-of-that-name/x")
+
+
+def test_a_parent_whose_name_is_no_utf_8_does_not_keep_settings_from_being_written() -> None:
+    settings = config.Settings()
+    run = settings.run.model_copy(update={"parent": "caf\udce9"})
+    assert config.loads(config.dumps(settings.model_copy(update={"run": run}))).run.parent == "caf?"

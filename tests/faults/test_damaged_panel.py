@@ -19,7 +19,7 @@ from tui.app import PanelApp
 
 KEYS = [
     "M", "l", "x", "right", "L", "space", "2", "t", "a", "escape", "i", "o", "enter", "V", "down", "C", "equals_sign",
-    "N", "w", "enter", "escape", "e", "escape", "R", "slash", "b", "enter", "Q", "escape", "n", "escape",
+    "N", "w", "enter", "escape", "e", "escape", "T", "escape", "R", "slash", "b", "enter", "Q", "escape", "n", "escape",
 ]  # fmt: skip
 
 

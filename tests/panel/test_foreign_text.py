@@ -93,7 +93,8 @@ async def test_no_place_obeys_a_text(runs: Path, name: str) -> None:
         await settle(pilot)
         for keys in (
             "space", "M", "l", "l", "slash", "[", "/", "enter", "L", "t", "escape", "g", "N", "w", "C", "equals_sign",
-            "R", "n", "escape", "Q", "escape", "question_mark", "escape", "e", "escape", "N", "e", "y", "escape",
+            "R", "n", "escape", "Q", "escape", "question_mark", "escape",
+            "e", "escape", "N", "e", "y", "escape", "T", "escape",
         ):  # fmt: skip
             await pilot.press(keys)
             await seen(pilot)
@@ -197,4 +198,6 @@ def test_frames_are_written_in_one_place_and_nothing_is_markup() -> None:
             if isinstance(node, ast.Attribute) and node.attr in ("border_title", "border_subtitle"):
                 assert not isinstance(node.ctx, ast.Store), f"{path}:{node.lineno}: use frame()"
             name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+            raw_line = isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Input", "TextArea")
+            assert not raw_line, f"{path}:{getattr(node, 'lineno', 0)}: take Line or Field"
             assert name not in markup, f"{path}:{getattr(node, 'lineno', 0)}: {name} reads markup"
