@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ settings.register_profile("long", max_examples=300, **_SLOW)
 settings.load_profile("short")
 
 ROOT = Path(__file__).parent.parent
+
+# Tests run beside one another, a process for each core: none may take all cores for a single product.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def need(condition: object, reason: str) -> None:
@@ -35,12 +40,26 @@ def _a_cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made once, whichever of pytest-xdist's processes comes first."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    made = root / f"{name}.made"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make(root / name)
+            made.touch()
+    return root / name
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a MusicGen of the real classes with random weights."""
+    """Folder of a MusicGen of the real classes with random weights. Tests only read it."""
     from tests.models import build_tiny
 
-    return build_tiny(tmp_path_factory.mktemp("models") / "tiny")
+    return once(tmp_path_factory, "tiny-model", build_tiny)
 
 
 @pytest.fixture

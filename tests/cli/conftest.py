@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.conftest import once
+
 ROOT = Path(__file__).parents[2]
 PROMPTS = ["slow piano", "fast drums", "calm strings"]
 
@@ -88,13 +90,17 @@ def make_place(tiny_model: Path) -> Callable[[Path], Place]:
             output = "none"
             """
         )
-        environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-            "XDG_CACHE_HOME": str(folder / "xdg"),
-        }  # fmt: skip
-        return Place(folder, environment)
+        return place_in(folder)
 
     return make
+
+
+def place_in(folder: Path) -> Place:
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+        "XDG_CACHE_HOME": str(folder / "xdg"),
+    }  # fmt: skip
+    return Place(folder, environment)
 
 
 @pytest.fixture
@@ -105,7 +111,9 @@ def place(make_place: Callable[[Path], Place], tmp_path: Path) -> Place:
 @pytest.fixture(scope="session")
 def finished(make_place: Callable[[Path], Place], tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A place in which ``mgl-tui train --name first`` has done a whole round. Tests only read it."""
-    place = make_place(tmp_path_factory.mktemp("round"))
-    done = place.mgl("train", "--name", "first")
-    assert done.returncode == 0, done.stderr
-    return place
+
+    def make(folder: Path) -> None:
+        done = make_place(folder).mgl("train", "--name", "first")
+        assert done.returncode == 0, done.stderr
+
+    return place_in(once(tmp_path_factory, "finished-round", make))

@@ -8,7 +8,8 @@ ITEMS = [(f"prompt {n}", MODELS) for n in range(1, 9)]
 
 def test_the_same_seed_draws_the_same_orders_and_another_seed_others() -> None:
     assert draw(7, ITEMS) == draw(7, ITEMS)
-    assert draw(7, ITEMS) != draw(8, ITEMS)
+    # Of the prompts that count: without a training item, whose choice would differ by itself.
+    assert len({tuple(draw(seed, ITEMS, training=False)) for seed in range(20)}) == 20
 
 
 def test_every_prompt_comes_once_in_its_place_after_the_training_item() -> None:
