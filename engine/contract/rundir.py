@@ -180,7 +180,8 @@ def _may_look_into(folder: Path) -> bool:
 
 def sweep(run: RunDir) -> None:
     """Remove what killed processes left half written in a run. For who holds the run's lock: nobody writes but they."""
-    for folder in (run.path, run.checkpoints, *run.path.glob("evaluation*"), *run.path.glob("evaluation*/*_model")):
+    below = [Path(folder) for top in run.path.glob("evaluation*") for folder, _, _ in os.walk(top)]
+    for folder in (run.path, run.checkpoints, *below):
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             found = _LEFT_BEHIND.fullmatch(name)
             # The panel, too, writes whole files by way of a .tmp; it needs no lock for that.

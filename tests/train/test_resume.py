@@ -19,6 +19,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from engine.model import lora
 from engine.train import checkpoint
+from engine.train.journal import Journal
 from engine.train.loop import train
 from engine.train.signals import requests
 from tests.train.conftest import new_run, write_clips
@@ -221,3 +222,43 @@ def test_other_data_are_refused_at_resume_before_they_are_encoded(
     other = write_clips(tmp_path / "other", train=10, valid=3, seconds=2.5)
     with pytest.raises(UserError, match="training data changed"):
         train(whole, config.override(whole.settings(), [f'data.dir="{other}"']), resume=True)
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"t": 1, "event": "note", "text": "caf\xe9"}', b'{"t": 1, "event": "train", "step": "one", "loss": "x"}']
+)
+def test_a_killed_run_with_a_damaged_line_in_its_log_goes_on(
+    make_run: Callable[..., RunDir], whole: RunDir, line: bytes
+) -> None:
+    run = make_run("damaged", **LONG)
+    kill_after(in_a_child(run, resume=False), events.EventTail(run.events), lines=12, delay=0.0)
+    run.events.write_bytes(run.events.read_bytes() + b"\n" + line + b"\n")
+    assert train(run, run.settings(), resume=True) == "done"
+    assert weights(run) == weights(whole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [('"step": 18', '"step": "18"'), ('"saved": ', '"saved": 1e400, "x": '), ('"identity": {', '"identity": 5, "x": {'),
+     ('"progress": {', '"progress": ' + "[" * 100_000)],
+)  # fmt: skip
+def test_a_checkpoint_whose_state_is_of_the_wrong_kind_is_one_sentence(whole: RunDir, change: tuple[str, str]) -> None:
+    state = checkpoint.listed(whole.checkpoints)[-1] / "state.json"
+    assert change[0] in state.read_text()
+    state.write_text(state.read_text().replace(*change))
+    with pytest.raises(UserError, match=r"step-000018 is damaged \(state.json.*remove it to resume"):
+        train(whole, whole.settings(), resume=True)
+
+
+def test_a_verdict_that_changed_back_after_a_resume_is_the_last_one_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    before = Journal(log)
+    for step, verdict in ((2, "warn"), (4, "ok")):
+        before.write("train", step=step, loss=3.0)
+        before.write("health", name="spikes", verdict=verdict, evidence=verdict)
+    before.close()
+    again = Journal(log)
+    again.rewind(0)
+    again.write("health", name="spikes", verdict="warn", evidence="warn")
+    again.close()
+    assert events.read(log)[-1]["verdict"] == "warn"

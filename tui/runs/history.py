@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, groupby
-from operator import lt
+from operator import attrgetter, lt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -381,7 +381,7 @@ def number(value: float | None, otherwise: float = NAN) -> float:
 
 
 def _column(events: list[Train], name: str) -> array[float]:
-    values = [getattr(event, name) for event in events]
+    values = list(map(attrgetter(name), events))
     try:
         return array("d", values)
     except TypeError:

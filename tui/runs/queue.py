@@ -85,8 +85,11 @@ def start(runs_dir: Path) -> bool:
     """Start the process that works the queue off, unless it runs already or nothing waits; whether it was started."""
     if runs(runs_dir) or not entries(runs_dir):
         return False
-    with open(Path(runs_dir) / _LOG, "ab") as log:
-        launch.detached([sys.executable, "-m", "tui.runs.queue", str(Path(runs_dir).resolve())], log)
+    try:
+        with open(Path(runs_dir) / _LOG, "ab") as log:
+            launch.detached([sys.executable, "-m", "tui.runs.queue", str(Path(runs_dir).resolve())], log)
+    except OSError as error:
+        raise UserError(f"The queue in {runs_dir} cannot be started ({error.strerror}).") from None
     return True
 
 

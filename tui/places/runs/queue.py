@@ -67,11 +67,16 @@ class QueueScreen(Place):
 
     def _change(self, change: Callable[[RunDir], None]) -> None:
         if run := self._run():
-            try:
-                change(run)
-            except UserError as error:
-                self.notify(str(error), severity="error")
-            self._write()
+            self._try(lambda: change(run))
+
+    def _try(self, change: Callable[[], str | None]) -> None:
+        """Change the queue and say what the change returns, or why it cannot be."""
+        try:
+            if said := change():
+                self.notify(said)
+        except UserError as error:
+            self.notify(str(error), severity="error")
+        self._write()
 
     def action_earlier(self) -> None:
         self._change(lambda run: queue.move(run, -1))
@@ -83,15 +88,14 @@ class QueueScreen(Place):
         self._change(queue.remove)
 
     def action_empty(self) -> None:
-        try:
+        def empty() -> str:
             count = queue.empty(self.panel.runs_dir)
-        except UserError as error:
-            self.notify(str(error), severity="error")
-            return
-        self.notify(f"{count} taken out of the queue; their folders stay." if count else "The queue is empty.")
-        self._write()
+            return f"{count} taken out of the queue; their folders stay." if count else "The queue is empty."
+
+        self._try(empty)
 
     def action_start(self) -> None:
-        started = queue.start(self.panel.runs_dir)
-        self.notify("The queue is started." if started else "It runs already, or nothing waits.")
-        self._write()
+        def start() -> str:
+            return "The queue is started." if queue.start(self.panel.runs_dir) else "It runs already, or nothing waits."
+
+        self._try(start)
