@@ -47,6 +47,12 @@ def test_settings_are_the_runs_own_or_as_they_were_typed_and_told_as_json(place:
     assert not run.tries.exists()
 
 
+def test_a_model_is_also_a_folder_named_from_where_one_is(place: Place, run: RunDir) -> None:
+    told = place.json("try", "one", "slow piano", "--models", "base,runs/one/best_model", "--seconds", "1")
+    assert isinstance(told, dict)
+    assert [clip["model"] for clip in told["clips"]] == ["base", "one:best_model"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import queue
 import sys
-from pathlib import Path
 
 from engine.contract import tries, typed
 from engine.contract.errors import UserError
@@ -50,13 +49,11 @@ def _wish(args: argparse.Namespace, run: RunDir) -> Try:
         value = getattr(args, name)
         return otherwise if value is None else value
 
-    # The engine has another working folder: a model is a path where it has a slash.
-    models = [str(Path(name).expanduser().absolute()) if "/" in name else name for name in args.models.split(",")]
     return Try(
         id=1,
         run=str(run.path.resolve()),
         prompt=args.prompt,
-        models=[name.strip() for name in models if name.strip()],
+        models=[name.strip() for name in args.models.split(",") if name.strip()],
         strength=args.strength,
         seconds=given("seconds", usual.duration),
         seed=int(given("seed", usual.seed)),

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from engine.contract import liveness, tries
 from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
@@ -65,14 +67,18 @@ class Studio:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def ask(self, wish: Try | AskCaptions, device: str) -> None:
+    def ask(self, request: Try | AskCaptions, device: str) -> None:
         """Send a request to the process on ``device`` (auto or cpu). Raises UserError where none can be started."""
+        if isinstance(request, Try):
+            # The engine has another working folder.
+            named = [str(Path(name).expanduser().resolve()) if "/" in name else name for name in request.models]
+            request = msgspec.structs.replace(request, models=named)
         with self._lock:
             if self.pid is not None and device != self._device:
                 self._end()
-            if self.pid is None or not self._send(wish):
+            if self.pid is None or not self._send(request):
                 self._start(device)
-                self._send(wish)
+                self._send(request)
 
     def cancel(self, number: int) -> None:
         """End a try between two steps; what it has made stays."""
