@@ -72,3 +72,11 @@ def test_the_strength_goes_in_quarters_from_nought_to_one_and_a_half() -> None:
 def test_settings_read_as_they_are_written() -> None:
     options = Options(models=("base", "other:best"), strength=0.5, seconds=7.5, seed=3, top_k=9)
     assert Options().changed(options.text()) == options
+
+
+def test_a_prompt_is_taken_up_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("fast drums\n")
+    (tmp_path / "prompts.txt").symlink_to("mine.txt")
+    assert take_up("slow piano", tmp_path / "prompts.txt")
+    assert (tmp_path / "prompts.txt").is_symlink()
+    assert (tmp_path / "mine.txt").read_text() == "fast drums\nslow piano\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import soundfile
 
-from engine.contract import config, prompts, tries
+from engine.contract import config, prompts, tries, user_files
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, write_atomically
 from engine.contract.text import decoded
@@ -164,13 +164,12 @@ def take_up(prompt: str, file: Path) -> bool:
 
     Raises UserError when the file is broken or cannot be written; it then is as it was.
     """
-    try:
-        known = prompts.read(file) if file.exists() else []
-        if prompt in [one.text for one in known]:
-            return False
-        write_atomically(file, _with(prompt, file))
-    except OSError as error:
-        raise UserError(f"The prompts file {file} cannot be written ({error.strerror}).") from None
+    remedy = "set evaluate.prompts_file to another file"
+    real = user_files.target(file, lambda content: True, remedy)
+    known = prompts.read(real) if real.exists() else []
+    if prompt in [one.text for one in known]:
+        return False
+    user_files.write(real, _with(prompt, real), remedy)
     return True
 
 
