@@ -31,7 +31,8 @@ def able_to(accelerator: Any, journal: Journal) -> Abilities:
     if accelerator.device.type == "cuda":
         with accelerator.local_main_process_first():
             for index, card in enumerate(abilities.cards(accelerator.device), accelerator.device.index or 0):
-                if record.read(abilities.path_for(card), values=record.values_count()) is None:
+                known = record.read(abilities.path_for(card), values=record.values_count())
+                if known is None or not known.answers(short=True):
                     _prove(index, card.name, journal)
     return abilities.of(accelerator.device)
 

@@ -33,6 +33,8 @@ class Line(msgspec.Struct, kw_only=True):
     message: str
     off: Ability | None = None
     """What runs on this card do without from now on."""
+    instead: str = ""
+    """What is used in its place."""
     times_floor: Positive | None = None
     """Time taken, against the least that the card's own measured rates allow."""
 
@@ -74,9 +76,10 @@ class Record(msgspec.Struct, kw_only=True):
         """What is switched off -> why."""
         return {line.off: line.message for line in self.lines if line.off}
 
-    @property
-    def complete(self) -> bool:
-        return self.full and all(line.verdict != "not checked" for line in self.lines)
+    def answers(self, *, short: bool) -> bool:
+        """Whether it need not be made again, for those whom the ``short`` part is enough or for all others."""
+        nothing_left = all(line.verdict != "not checked" for line in self.lines)
+        return self.full or nothing_left if short else self.full and nothing_left
 
 
 def values_count() -> bool:

@@ -47,7 +47,7 @@ def broken(check: str, reason: str) -> Line:
     if check not in SWITCHES:
         return Line(check=check, verdict="fails", message=reason)
     ability, instead = SWITCHES[check]
-    return Line(check=check, verdict="falls back", message=f"{reason}; {instead}", off=ability)
+    return Line(check=check, verdict="falls back", message=reason, off=ability, instead=instead)
 
 
 def not_checked(check: str, reason: str) -> Line:

@@ -63,11 +63,14 @@ def test_a_proof_without_values_holds_only_where_none_are_wanted(tmp_path):
     assert record.read(tmp_path / "a.json", values=True) is None
 
 
-def test_a_proof_is_complete_when_it_is_full_and_nothing_was_left_out():
-    assert not proof().complete
-    assert proof(full=True).complete
-    left = [Line(check="compile", verdict="not checked", message="memory ran out")]
-    assert not proof(full=True, lines=left).complete
+@pytest.mark.parametrize(
+    ("full", "left_out", "for_training", "for_doctor"),
+    [(False, False, True, False), (False, True, False, False), (True, False, True, True), (True, True, True, False)],
+)
+def test_a_proof_is_made_again_where_it_leaves_out_what_is_asked(full, left_out, for_training, for_doctor):
+    left = [Line(check="graphs", verdict="not checked", message="memory ran out")] * left_out
+    kept = proof(full=full, lines=left)
+    assert (kept.answers(short=True), kept.answers(short=False)) == (for_training, for_doctor)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def _show_kept(record: dict[str, Any]) -> None:
 
 def _line(line: dict[str, Any]) -> None:
     floor = f" ({line['times_floor']:.1f} times this card's floor)" if line["times_floor"] else ""
-    say.line(f"{GLYPHS[line['verdict']]} {line['check']:<{WIDTH}} {line['verdict']:<11} {line['message']}{floor}")
+    instead = f"; {line['instead']}" if line["instead"] else ""
+    told = f"{line['message']}{instead}{floor}"
+    say.line(f"{GLYPHS[line['verdict']]} {line['check']:<{WIDTH}} {line['verdict']:<11} {told}")
 
 
 def _told(again: bool) -> Iterator[dict[str, Any]]:
