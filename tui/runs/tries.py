@@ -145,7 +145,9 @@ def keep(source: Path, target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             _as_wav(source, Path(folder) / "clip.wav")
             (Path(folder) / "clip.wav").replace(target)
-    except (OSError, ValueError, soundfile.LibsndfileError) as error:
+    except soundfile.LibsndfileError:
+        raise UserError(f"{source} is damaged, or {target} cannot be written; make the clip again.") from None
+    except (OSError, ValueError) as error:
         raise UserError(f"{target} cannot be written ({getattr(error, 'strerror', None) or error}).") from None
 
 
