@@ -74,7 +74,9 @@ def methods(model: Any, frames: int, device: torch.device, dtype: torch.dtype) -
     def ours() -> torch.Tensor:
         decoder = Decoder(adapted.decoder, getattr(adapted, "enc_to_dec_proj", None), dtype)
         states = adapted.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        return to_audio(adapted.audio_encoder, decoder.decode(states, mask, frames, Sampling(), keys))
+        codes = decoder.decode(states, mask, frames, Sampling(), keys)
+        decoder.release()  # as after a batch of an evaluation's last prompts: generate() keeps no cache either
+        return to_audio(adapted.audio_encoder, codes)
 
     def generate(model: Any, **extra: Any) -> torch.Tensor:
         return model.generate(

@@ -82,6 +82,8 @@ def settings_for(size: str, work: Path, clips: int, batch: int, accumulation: in
         "data.cache_dir": str(work / "cache"),
         "train.batch_size": batch,
         "train.gradient_accumulation_steps": accumulation,
+        # The automatic one of a GPU is larger than that of the other ways.
+        "train.micro_batch": batch,
         "train.epochs": 1000,
         "train.start_gate": False,
         "runs.dir": str(work / "runs"),

@@ -20,6 +20,7 @@ from engine.data.audio import gone, read_for_model
 from engine.data.cache import Digests, Store
 from engine.data.metadata import Clip
 from engine.data.survey import used_clips
+from engine.memory import Shortage
 from engine.model import load
 
 Report = Callable[[int, int], None]
@@ -235,14 +236,12 @@ def _fitting(
     codec: Any, batch: dict[str, np.ndarray], rate: int, hop: int, device: torch.device
 ) -> dict[str, np.ndarray]:
     """``encode_audio``, of half the clips at a time while the GPU's memory does not hold them."""
-    try:
+    with Shortage() as shortage:
         return encode_audio(codec, batch, rate, hop, device)
-    except torch.OutOfMemoryError:
-        if len(batch) == 1:
-            raise UserError(
-                "The GPU's memory does not hold the audio encoder and a single clip; end what else runs on the GPU."
-            ) from None
-    torch.cuda.empty_cache()
+    if shortage and len(batch) == 1:
+        raise UserError(
+            f"The memory of {device} does not hold the audio encoder and a single clip; end what else runs there."
+        )
     clips, half = list(batch.items()), len(batch) // 2
     return {
         digest: codes

@@ -29,6 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.generate import noise
+from engine.memory import empty_cache, ran_out
+from engine.model.attention import choose_kernels
 from engine.model.delay import delays
 from engine.prove import abilities
 
@@ -111,6 +113,7 @@ class Decoder:
         self.device = device or first.weight.device
         self.dtype = dtype or first.weight.dtype
         self.graphs = abilities.of(self.device).can("graphs") if graphs is None else graphs
+        choose_kernels()
         self.codebooks = config.num_codebooks
         self.vocabulary = config.vocab_size
         self.heads = config.num_attention_heads
@@ -334,7 +337,7 @@ class _State:
         logits = self.decoder.logits(self, tokens, length, masked)
         if self.rows > self.batch:
             text, null = logits.split(self.batch)
-            logits = null + (text - null) * self.sampling.guidance_scale
+            logits = torch.lerp(null, text, self.sampling.guidance_scale)
         self.total += logits.sum()
         chosen = choose(logits, self.sampling, self._gumbel)
         self.position += 1
@@ -362,9 +365,9 @@ class _State:
             # A capture that fails does not lead back to the stream that was current before it.
             with torch.cuda.stream(torch.cuda.current_stream(self.decoder.device)):
                 self.graphs = self._record()
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if ran_out(error):
+                raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             log.warning("CUDA graph capture failed, decoding without it: %s", reason)
             Decoder.capture_failed = True
@@ -400,15 +403,6 @@ def _capture_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def empty_cache() -> None:
-    """Give the GPU memory that torch holds in reserve back to others.
-
-    After a capture that failed, some versions of torch take themselves to be capturing still, and raise here.
-    """
-    if torch.cuda.is_available() and not Decoder.capture_failed:
-        torch.cuda.empty_cache()
-
-
 def choose(logits: Tensor, sampling: Sampling, gumbel: Callable[[Tensor], Tensor]) -> Tensor:
     """Next codes (B, K) from logits (B, K, V) and this step's Gumbel noise of codes (B, K, C).
 
@@ -417,7 +411,7 @@ def choose(logits: Tensor, sampling: Sampling, gumbel: Callable[[Tensor], Tensor
     """
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    scores = logits / sampling.temperature
+    scores = logits if sampling.temperature == 1 else logits / sampling.temperature
     kept = min(sampling.top_k, scores.shape[-1]) if sampling.top_k else scores.shape[-1]
     scores, codes = scores.topk(kept, dim=-1)
     if 0 < sampling.top_p < 1:

@@ -31,6 +31,7 @@ from engine.generate.models import DEFAULT, Model, base_digest, find
 from engine.generate.peers import Peers, gathered
 from engine.generate.results import BaseClips, Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
+from engine.memory import ran_out
 from engine.model import load
 from engine.telemetry import Sampler
 from engine.train.journal import Journal
@@ -295,6 +296,6 @@ def end_state(history: Sequence[AnyEvent]) -> dict[str, Any]:
 def _as_user_error(error: Exception) -> UserError | None:
     if isinstance(error, UserError):
         return error
-    if isinstance(error, torch.OutOfMemoryError):
+    if ran_out(error):
         return UserError("The GPU's memory does not hold the model; free it, or evaluate on another device.")
     return None

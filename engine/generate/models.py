@@ -14,6 +14,7 @@ import torch
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, open_run
 from engine.data.cache import Digests
+from engine.memory import ran_out
 from engine.model import damage, load, lora
 
 DEFAULT = ("base", "best", "final")
@@ -107,7 +108,7 @@ class _naming:
         return None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, torch.OutOfMemoryError):
+        if isinstance(error, Exception) and not ran_out(error):
             raise UserError(
                 f"The model {self.name} cannot be used: {damage.reason(error)} (in {self.folder})."
             ) from None

@@ -11,10 +11,11 @@ from engine.contract.paths import cache_dir
 from engine.contract.rundir import RunDir
 from engine.data.cache import Digests
 from engine.generate import measures
-from engine.generate.decode import Decoder, NotFinite, Stopped, empty_cache
+from engine.generate.decode import Decoder, NotFinite, Stopped
 from engine.generate.models import Model, base_digest
 from engine.generate.results import Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
+from engine.memory import Shortage, empty_cache
 from engine.model import load, lora
 from engine.train.journal import Journal
 from engine.train.signals import requests
@@ -31,11 +32,14 @@ def make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, jo
     """
     journal.state("evaluating")
     try:
-        with torch.random.fork_rng(devices=[trainee.device] if trainee.device.type == "cuda" else []):
+        devices = [trainee.device] if trainee.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), Shortage() as shortage:
             _make(trainee, settings, step, run, journal)
+        if shortage:
+            journal.note(f"no samples at step {step}: the memory of {trainee.device} does not hold the model twice")
     except Stopped:
         pass
-    except (UserError, NotFinite, torch.OutOfMemoryError) as error:
+    except (UserError, NotFinite) as error:
         journal.note(f"no samples at step {step}: {str(error).splitlines()[0]}")
     finally:
         empty_cache()

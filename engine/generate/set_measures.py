@@ -16,6 +16,7 @@ from engine.contract.rundir import write_atomically
 from engine.data.dataset import Report, prepare
 from engine.generate.measures import frechet_distance
 from engine.generate.results import codes_of, written
+from engine.memory import Shortage
 from engine.model import load
 
 FILE = "set_measures.json"
@@ -44,9 +45,12 @@ def measure(
     channels = json.loads((base / "config.json").read_text())["decoder"].get("audio_channels", 1)
     target, missing = None, ""
     try:
-        training = prepare(settings, base, device, encoded, encoded).train
-        target = embed(codec, [example.codes for example in training], channels)
-    except (UserError, OSError, torch.OutOfMemoryError) as error:
+        with Shortage() as shortage:
+            training = prepare(settings, base, device, encoded, encoded).train
+            target = embed(codec, [example.codes for example in training], channels)
+        if shortage:
+            missing = f"the memory of {device} does not hold the training clips"
+    except (UserError, OSError) as error:
         missing = f"the training clips cannot be encoded: {str(error).splitlines()[0]}"
     found: dict[str, dict[str, Any]] = {}
     for name, files in clips.items():

@@ -19,6 +19,7 @@ from engine.generate import noise
 from engine.generate.codec import to_audio
 from engine.generate.decode import Decoder, Sampling
 from engine.generate.results import Task
+from engine.memory import Shortage
 from engine.model import load
 from engine.model.delay import delays
 from engine.prove import abilities
@@ -32,9 +33,6 @@ TEXT_BLOCK = 64
 SMALL_HIDDEN = 256
 """Up to this width the parts of a step are too small to share among threads; waiting for a second thread that another
 process has pushed off its core then costs ten times what it brings."""
-
-NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-"""What the CPU's allocator, the driver, cuBLAS and cuDNN say in a plain RuntimeError when memory runs out."""
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -94,10 +92,10 @@ class Studio:
         try:
             while waiting:
                 here = [task for task in waiting[: self.batch] if self._padded(task) == self._padded(waiting[0])]
-                try:
+                with Shortage() as shortage:
                     codes, audio = self._batch(decoder, here, on_step, should_stop)
-                except RuntimeError as error:
-                    self._halve(error)
+                if shortage:
+                    self._halve()
                     decoder.release()
                     note(f"memory ran out: going on with {self.batch} prompts at once; details of clips may change")
                     continue
@@ -110,14 +108,12 @@ class Studio:
         finally:
             decoder.release()
 
-    def _halve(self, error: RuntimeError) -> None:
-        if not memory_is_gone(error):
-            raise error
+    def _halve(self) -> None:
         if self.batch == 1:
             raise UserError(
                 f"The memory of {self.device} does not hold a single clip of {self.settings.duration:g} s; "
                 "free it, or shorten evaluate.duration."
-            ) from None
+            )
         self.batch = math.ceil(self.batch / 2)
 
     def _batch(
@@ -152,11 +148,6 @@ def frames_of(codec: Any, samples: int) -> int:
     return math.ceil(samples / codec.config.hop_length)
 
 
-def memory_is_gone(error: RuntimeError) -> bool:
-    """Whether torch, the driver or one of its libraries says that memory ran out."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)
-
-
 def sound(
     decoder: Decoder,
     codec: Any,
@@ -179,8 +170,21 @@ def sound(
         codes = decoder.decode(
             states, mask, frames_of(codec, samples), sampling, keys, on_step=on_step, should_stop=should_stop
         )
-        audio = to_audio(codec, codes, decoder.channels)[:, :, :samples]
-    return codes.cpu().numpy(), audio.cpu().numpy()
+        audio = _audio(decoder, codec, codes)[:, :, :samples]
+    return codes.cpu().numpy(), audio.numpy()
+
+
+def _audio(decoder: Decoder, codec: Any, codes: torch.Tensor) -> torch.Tensor:
+    """Audio (B, channels, samples) on the CPU. Where memory runs out the codes are kept, and fewer clips at once are
+    tried, down to one."""
+    at_once = len(codes)
+    while at_once > 1:
+        with Shortage() as shortage:
+            return torch.cat([to_audio(codec, part, decoder.channels).cpu() for part in codes.split(at_once)])
+        if shortage:
+            decoder.release()
+            at_once = math.ceil(at_once / 2)
+    return torch.cat([to_audio(codec, part, decoder.channels).cpu() for part in codes.split(1)])
 
 
 @contextmanager

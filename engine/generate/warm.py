@@ -26,10 +26,11 @@ from engine.contract.tries import Answer, Made, Progress, Recipe, Try, TryClip, 
 from engine.data import captions
 from engine.data.cache import Digests
 from engine.generate import noise
-from engine.generate.decode import Decoder, NotFinite, Sampling, empty_cache
+from engine.generate.decode import Decoder, NotFinite, Sampling
 from engine.generate.models import Model, find
-from engine.generate.studio import DTYPES, arithmetic, memory_is_gone, sound
+from engine.generate.studio import DTYPES, arithmetic, sound
 from engine.generate.tries import Folder
+from engine.memory import Shortage, empty_cache
 from engine.model import load, lora
 
 KEPT = 4
@@ -143,7 +144,7 @@ class Warm:
     ) -> np.ndarray | None:  # fmt: skip
         """Audio (B, channels, samples) of clips that differ in their seeds; None when memory ran out."""
         first = clips[0]
-        try:
+        with Shortage():
             base = self._base(model.base)
             decoder = self._decoder(base, model, first, dtype)
             keys = [noise.key(clip.seed, clip.prompt) for clip in clips]
@@ -154,9 +155,6 @@ class Warm:
                 sampling, on_step=stepped, should_stop=should_stop,
             )  # fmt: skip
             return audio[: len(clips)]
-        except RuntimeError as error:
-            if not memory_is_gone(error):
-                raise
         return None
 
     def _no_memory(self, clip: TryClip) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.model.attention import additive_mask
+from engine.model.products import products
+
 
 def condition(projection: nn.Module, states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What the decoder attends to (B, L, d) and where (B, L), from T5's states (B, L, d_text) and their mask.
@@ -28,11 +31,14 @@ def body(decoder: Any) -> Any:
 
 def logits(decoder: Any, inputs: torch.Tensor, hidden: torch.Tensor, attended: torch.Tensor) -> list[torch.Tensor]:
     """Logits (B, T, V) of each of the K codebooks for inputs (B, K, T)."""
+    heads = [head.weight for head in decoder.lm_heads]
+    dtype = heads[0].dtype
     states = body(decoder)(
         input_ids=inputs.flatten(0, 1),
-        encoder_hidden_states=hidden,
-        encoder_attention_mask=attended,
+        # Cast once: every layer reads them.
+        encoder_hidden_states=hidden.to(dtype),
+        encoder_attention_mask=additive_mask(attended, dtype),
         use_cache=False,
     ).last_hidden_state
     # Head by head: MusicgenForCausalLM's forward copies all logits into one tensor, and back in the backward pass.
-    return [head(states) for head in decoder.lm_heads]
+    return [said.unflatten(0, states.shape[:-1]) for said in products(states.flatten(0, -2).to(dtype), heads)]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.contract.errors import UserError
+from engine.memory import ran_out
 from engine.model import damage
 from engine.model.base import resolve_base
 from engine.prove import abilities
@@ -213,7 +214,7 @@ class _named:
         return None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, (UserError, torch.OutOfMemoryError)):
+        if isinstance(error, Exception) and not isinstance(error, UserError) and not ran_out(error):
             raise UserError(
                 f"The model in {self.path} cannot be loaded: {damage.reason(error)}. Fetch or copy it again."
             ) from error

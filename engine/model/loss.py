@@ -39,31 +39,19 @@ def clip_label_counts(labels: torch.Tensor) -> torch.Tensor:
 
 def cross_entropy_sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
     """Sum of cross-entropy per codebook (K,) in nats, in fp32, from K logits (B, T, V) and labels (B, K, T)."""
-    pairs = zip(logits, labels.unbind(1), strict=True)
-    return torch.stack(
-        [
-            functional.cross_entropy(
-                predicted.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
-            )
-            for predicted, wanted in pairs
-        ]
-    )
+    return torch.stack([_nll(*pair, "sum") for pair in zip(logits, labels.unbind(1), strict=True)])
 
 
 def clip_cross_entropy_sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
     """The same per clip and codebook (B, K)."""
     pairs = zip(logits, labels.unbind(1), strict=True)
-    return torch.stack(
-        [
-            functional.cross_entropy(
-                predicted.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-            )
-            .view_as(wanted)
-            .sum(-1)
-            for predicted, wanted in pairs
-        ],
-        dim=1,
-    )
+    return torch.stack([_nll(*pair, "none").view_as(pair[1]).sum(-1) for pair in pairs], dim=1)
+
+
+def _nll(logits: torch.Tensor, wanted: torch.Tensor, reduction: str) -> torch.Tensor:
+    # log_softmax reads half precision and writes fp32: cross_entropy would want a copy of the logits in fp32.
+    said = functional.log_softmax(logits.flatten(0, 1), dim=-1, dtype=torch.float32)
+    return functional.nll_loss(said, wanted.flatten(), ignore_index=IGNORED, reduction=reduction)
 
 
 def loss_from_sums(sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

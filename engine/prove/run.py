@@ -17,6 +17,7 @@ import torch
 from engine import device as devices
 from engine.contract import typed
 from engine.contract.cards import Facts, Nvml, trouble
+from engine.memory import Shortage
 from engine.model import untrained
 from engine.model.work import training_operations
 from engine.prove import abilities, decoding, rates, record, training, verdicts
@@ -119,9 +120,10 @@ def prove(facts: Facts, index: int, *, full: bool, report: Report) -> Record:
 def _checked(name: str, bench: Bench) -> tuple[Line, str]:
     """A check's line; and why no other can follow, where the card answers no more."""
     try:
-        line = _CHECKS[name](bench)
-    except torch.OutOfMemoryError:
-        line = verdicts.not_checked(name, "the GPU's memory ran out; end what else runs on it, then check --again")
+        with Shortage() as shortage:
+            line = _CHECKS[name](bench)
+        if shortage:
+            line = verdicts.not_checked(name, "the GPU's memory ran out; end what else runs on it, then check --again")
     except Exception as error:
         line = verdicts.broken(name, (str(error).strip().splitlines() or [type(error).__name__])[0])
     try:

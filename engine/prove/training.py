@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract import config
+from engine.memory import Shortage
 from engine.model import lora, untrained
 from engine.model.fast_lora import speed_up
 from engine.model.forward import body
@@ -130,9 +131,9 @@ def micro_batches(trainee: Trainee) -> tuple[dict[int, float], dict[int, float]]
     for count in MICRO:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(trainee.device)
-        try:
+        with Shortage() as shortage:
             seconds[count] = step_seconds(trainee, count, 2)
-        except torch.OutOfMemoryError:
+        if shortage:
             break
         peaks[count] = float(torch.cuda.max_memory_allocated(trainee.device))
     clear(trainee)

@@ -21,6 +21,7 @@ from engine.contract.rundir import RunDir
 from engine.data.dataset import Dataset, identity, prepare
 from engine.data.survey import train_windows
 from engine.device import on_cpu
+from engine.memory import empty_cache
 from engine.model import load, lora
 from engine.model.fast_lora import begin_clips, speed_up
 from engine.model.forward import body
@@ -107,7 +108,7 @@ def prepare_session(
         data = prepare(settings, base, device, clips, captions)
     if device.type == "cuda":
         # What the encoders took is to be there for training, and for whoever looks at the card's memory.
-        torch.cuda.empty_cache()
+        empty_cache()
     course = plan(settings, len(data.train))
     compiled = train.compile and able.can("compile")
     trainee = _trainee(base, settings, device, dtype, compiled, journal.note)

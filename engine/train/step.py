@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from engine.contract.errors import UserError
+from engine.memory import Shortage, empty_cache
+from engine.model.attention import choose_kernels
 from engine.model.fast_lora import begin_clips, clip_numbers
 from engine.model.forward import condition, logits
 from engine.model.loss import clip_cross_entropy_sums, cross_entropy_sums, label_counts, loss_from_sums
@@ -33,6 +35,9 @@ class Trainee:
     """Of the forward pass: fp16 or bf16 by autocast on a GPU, fp32 on a CPU."""
     without_compiler: Callable[[Exception], None] | None = None
     """Of a compiled decoder: makes it do without, told why."""
+
+    def __post_init__(self) -> None:
+        choose_kernels()
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -116,14 +121,13 @@ def fitting_gradient(
     while True:
         # For the decoder's own dropout, where it is set; the adapters' has its seed from the step alone.
         torch.manual_seed(seed + rank)
-        try:
+        with Shortage() as shortage:
             return accumulate(trainee, batch, micro, scaler, rank, world, seed=seed), micro
-        except torch.OutOfMemoryError:
-            if micro == 1:
-                raise UserError(NO_ROOM) from None
+        if shortage and micro == 1:
+            raise UserError(NO_ROOM)
         for parameter in trainee.decoder.parameters():
             parameter.grad = None
-        torch.cuda.empty_cache()
+        empty_cache()
         micro = math.ceil(micro / 2)
         note(f"GPU memory ran out: going on with micro-batches of {micro}; the effective batch stays the same")
 

@@ -10,6 +10,7 @@ import torch
 
 from engine.contract.errors import UserError
 from engine.data.dataset import Dataset, Example
+from engine.memory import Shortage
 from engine.model.loss import clip_label_counts
 from engine.train.batches import collate
 from engine.train.step import NO_ROOM, Trainee
@@ -57,11 +58,11 @@ def loss_sums(
         while start < len(mine):
             look()
             batch = collate(data, mine[start : start + micro])
-            try:
+            with Shortage() as shortage:
                 sums[0, start : start + len(batch.labels)] = trainee.clip_sums(batch).double().cpu()
-            except torch.OutOfMemoryError:
+            if shortage:
                 if micro == 1:
-                    raise UserError(NO_ROOM) from None
+                    raise UserError(NO_ROOM)
                 micro = math.ceil(micro / 2)
                 continue
             sums[1, start : start + len(batch.labels)] = clip_label_counts(batch.labels)

@@ -16,7 +16,7 @@ from tests.gpu.paper import LAYERS, TEXT_WIDTH, Watch, model, text_projection
 
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # when a norm is copied
 
-KERNELS_A_LAYER, KERNELS_OUTSIDE = 13, 28
+KERNELS_A_LAYER, KERNELS_OUTSIDE = 13, 25
 """Of a step, with guidance."""
 PROMPTS, TEXT = 8, 64
 FRAMES = 750

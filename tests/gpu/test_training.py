@@ -17,7 +17,7 @@ from engine.train.setup import freeze
 from tests.gpu.faults import FAULTS
 from tests.gpu.paper import GPU, LAYERS, TEXT_WIDTH, Forbidden, Watch, model, text_projection
 
-KERNELS_A_LAYER, KERNELS_OUTSIDE = 111, 77
+KERNELS_A_LAYER, KERNELS_OUTSIDE = 67, 60
 """Of a forward pass."""
 COPIES = 6
 """The batch (inputs, labels, text, its mask), the counts of labels and the numbers of clips go over; nothing else."""
@@ -41,7 +41,8 @@ def refuse_waste(trained: step.Trainee, clips: int, layers: int) -> Watch:
     scaler, host = torch.amp.GradScaler("cuda"), batch(clips)
     with Watch() as watch, mock.patch.object(torch.Tensor, "backward"):
         watch.count([*trained.decoder.parameters(), *trained.decoder.buffers(), *trained.projection.parameters()])
-        weights = watch.held
+        # Adapters are copied to half precision when they have changed; the copies stay.
+        weights = watch.held + 2 * sum(weights.numel() for weights in lora.trainable(trained.decoder).values())
         loss = step.accumulate(trained, host, clips, scaler, seed=1)
         assert loss.device == GPU
         assert watch.copies <= COPIES, f"{watch.copies} copies from the host"
@@ -78,8 +79,8 @@ def test_a_layer_is_refused_that(fault: Callable[[torch.Tensor], torch.Tensor]) 
 
 def test_a_step_is_refused_that_keeps_its_graph() -> None:
     trained, kept = trainee(2), []
-    head = trained.decoder.lm_heads[0]
-    head.register_forward_hook(lambda _, inputs, output: kept.append(output))
+    layers = trained.decoder.get_base_model().model
+    layers.register_forward_hook(lambda _, inputs, output: kept.append(output.last_hidden_state))
     with pytest.raises(AssertionError, match="activations are still held"):
         refuse_waste(trained, 2, 2)
 

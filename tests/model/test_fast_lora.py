@@ -10,7 +10,7 @@ import torch
 
 from engine.contract import config
 from engine.model import load, lora
-from engine.model.fast_lora import speed_up
+from engine.model.fast_lora import Dropout, clip_numbers, speed_up
 
 
 def adapted(model: Path, rate: float, *, fast: bool, rslora: bool = False) -> Any:
@@ -53,24 +53,19 @@ def test_in_eval_mode_it_is_peft_itself(tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("rate", [0.05, 0.5])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
-    from engine.model.fast_lora import _SharedDropout
-
-    dropout, ones = _SharedDropout(rate), torch.ones(1000, 501)
-    dropped = dropout(ones)
-    assert (dropped == 0).float().mean().item() == pytest.approx(rate, abs=0.003)
-    assert (dropped / dropout.keep).mean().item() == pytest.approx(1.0, abs=0.01)
-    assert dropout(ones) is dropped
-    assert not torch.equal(dropout(ones.clone()), dropped)
+    dropout = Dropout(rate)
+    kept = dropout.kept(torch.ones(1000, 501), 0)
+    assert (~kept).float().mean().item() == pytest.approx(rate, abs=0.003)
+    assert kept.float().mean().item() / dropout.keep == pytest.approx(1.0, abs=0.01)
+    assert not torch.equal(dropout.kept(torch.ones(1000, 501), 0), kept)
 
 
-def test_a_clips_mask_is_its_own_in_every_layer_and_step_and_the_same_in_any_company() -> None:
-    from engine.model.fast_lora import _SharedDropout, clip_numbers
+def test_a_clips_mask_is_its_own_in_every_block_and_step_and_the_same_in_any_company() -> None:
+    dropout, clips = Dropout(0.25), clip_numbers(4, seed=1)
 
-    dropout, clips = _SharedDropout(0.25), clip_numbers(4, seed=1)
-
-    def masks(seed: int, layer: int, of: torch.Tensor) -> torch.Tensor:
+    def masks(seed: int, block: int, of: torch.Tensor) -> torch.Tensor:
         dropout.begin(seed, of)
-        return dropout(torch.ones(len(of), 1000, 50), layer) == 0
+        return ~dropout.kept(torch.ones(len(of), 1000, 50), block)
 
     together = masks(1, 0, clips)
     assert together.float().mean(dim=(1, 2)).tolist() == pytest.approx([0.25] * 4, abs=0.01)
