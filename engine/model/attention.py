@@ -29,5 +29,5 @@ def additive_mask(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     Made once where many layers read it; a boolean mask is made into this one anew in every call.
     """
     rows, length = seen.shape
-    held = torch.zeros(rows, -(-length // _ALIGNED) * _ALIGNED, dtype=dtype, device=seen.device)
-    return held[:, :length].masked_fill_(~seen.bool(), float("-inf"))[:, None, None]
+    held = torch.zeros(rows, 1, 1, -(-length // _ALIGNED) * _ALIGNED, dtype=dtype, device=seen.device)
+    return held[..., :length].masked_fill_(~seen.bool()[:, None, None], float("-inf"))

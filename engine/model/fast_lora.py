@@ -183,6 +183,13 @@ def begin_clips(adapted: Any, seed: int, clips: Tensor) -> None:
         dropout.begin(seed, clips)
 
 
+def end_clips(adapted: Any) -> None:
+    """The passes that ``begin_clips`` told of are over."""
+    dropout = getattr(adapted, "shared_dropout", None)
+    if isinstance(dropout, Dropout):
+        dropout.forget()
+
+
 def _linear(original: Any, block: Block) -> Any:
     def forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return block(x)[0] if block.ours() else original(x, *args, **kwargs)

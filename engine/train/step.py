@@ -14,7 +14,7 @@ from torch import nn
 from engine.contract.errors import UserError
 from engine.memory import Shortage, empty_cache
 from engine.model.attention import choose_kernels
-from engine.model.fast_lora import begin_clips, clip_numbers
+from engine.model.fast_lora import begin_clips, clip_numbers, end_clips
 from engine.model.forward import condition, logits
 from engine.model.loss import clip_cross_entropy_sums, cross_entropy_sums, label_counts, loss_from_sums
 from engine.train.batches import Batch
@@ -99,6 +99,7 @@ def accumulate(
         loss = loss_from_sums(trainee.sums(mine.part(start, start + micro)), counts)
         scaler.scale(loss).backward()
         total += loss.detach()
+    end_clips(trainee.decoder)
     return total
 
 

@@ -16,7 +16,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from engine.generate import codec, noise
+from engine.generate import codec, noise, studio
 from engine.generate.codec import to_audio
 from engine.generate.decode import CACHE_BLOCK, Decoder, NotFinite, Sampling, Stopped, choose
 from tests.generate.models import adapted, codes_of_generate, decoder_of, sharpened, texts
@@ -108,6 +108,34 @@ def test_a_capture_that_fails_is_said_once_and_costs_only_time(mono, monkeypatch
         assert torch.equal(decoder.decode(states, mask, 20, GREEDY, [0] * 2), exact)
     assert len(tried) == 1
     assert "decoding without it: operation not permitted when stream is capturing" in caplog.text
+
+
+def test_memory_that_runs_out_in_the_codec_keeps_the_codes_and_hears_fewer_clips_at_once(mono, monkeypatch):
+    _, mask, states = texts(mono, 4)
+    decoder, decoded, heard = decoder_of(mono), [], []
+    decode, hear = decoder.decode, studio.to_audio
+    monkeypatch.setattr(decoder, "decode", lambda *rest, **more: decoded.append(1) or decode(*rest, **more))
+
+    def with_room_for_two(codec, codes, channels):
+        heard.append(len(codes))
+        if len(codes) > 2:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+        return hear(codec, codes, channels)
+
+    def sound():
+        rows = [row[: int(kept.sum())] for row, kept in zip(states, mask, strict=True)]
+        return studio.sound(
+            decoder, mono.audio_encoder, rows, [0] * 4, 20 * 640, GREEDY, on_step=lambda *_: None,
+            should_stop=lambda: False,
+        )  # fmt: skip
+
+    codes, audio = sound()
+    monkeypatch.setattr(studio, "to_audio", with_room_for_two)
+    again, audio_again = sound()
+    assert (again == codes).all()
+    torch.testing.assert_close(torch.from_numpy(audio_again), torch.from_numpy(audio), atol=1e-6, rtol=0)
+    assert len(decoded) == 2
+    assert heard == [4, 2, 2]
 
 
 def test_logits_that_are_no_numbers_are_no_clip(mono):
