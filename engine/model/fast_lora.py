@@ -4,7 +4,7 @@ An adapted layer computes W x + s B A d(x) with dropout d. peft runs dropout, tw
 layer, and autograd adds up what comes back. Here layers that read the same x (queries, keys and values) are one
 function: x is cast and dropped once for all of them, their A's are one product, and every sum, forward and backward,
 happens inside a product. Masks are drawn 16 bits an element instead of a random number an element, and adapters are
-cast to half precision all at once, when they have changed. Weights, saving and merging stay peft's.
+cast to half precision all at once. Weights, saving and merging stay peft's.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ class Block:
         self.adapted = [layer for layer in layers if hasattr(layer, "lora_A")]
         self.frozen = [getattr(layer, "base_layer", layer) for layer in layers]
         self._copies: list[Tensor] = []
-        self._versions: list[int] = []
 
     def ours(self) -> bool:
         """Whether the layers are in training; otherwise, and with adapters disabled, they go peft's own way."""
@@ -106,35 +105,31 @@ class Block:
         return [getattr(layer, part)["default"].weight for part in ("lora_A", "lora_B") for layer in self.adapted]
 
     def copies(self) -> list[Tensor]:
-        """All A's as one (sum of ranks, in), then every B, in the arithmetic of the products."""
-        if self._versions != [parameter._version for parameter in self.parameters()]:
+        """All A's as one (sum of ranks, in), then every B, as they were when the decoder's pass began."""
+        if not self._copies:
             renew([self])
         return self._copies
 
 
 @torch.no_grad()
 def renew(blocks: Sequence[Block]) -> None:
-    """Copy the adapters of ``blocks`` to the arithmetic of the products, where they have changed since the last time.
+    """Copy the adapters of ``blocks`` to the arithmetic of the products, as every pass of the decoder begins.
 
-    Two kernels for all of them; a cast for each in every pass would be hundreds.
+    Two kernels for all of them; a cast for each would be hundreds. Not only where they have changed: a fused optimizer
+    changes weights and leaves their version as it was.
     """
     sources: list[Tensor] = []
     targets: list[Tensor] = []
     for block in blocks:
         parameters = block.parameters()
-        versions = [parameter._version for parameter in parameters]
-        if block._versions == versions:
-            continue
         a, b = parameters[: len(block.adapted)], parameters[len(block.adapted) :]
         like = block.frozen[0].weight
         # New ones: a graph that is still alive keeps those that it was made with.
         stacked = like.new_empty(sum(len(each) for each in a), a[0].shape[1])
         block._copies = [stacked, *(torch.empty_like(each, dtype=like.dtype) for each in b)]
-        block._versions = versions
         sources += parameters
         targets += [*stacked.split([len(each) for each in a]), *block._copies[1:]]
-    if sources:
-        torch._foreach_copy_(targets, sources)
+    torch._foreach_copy_(targets, sources)
 
 
 def speed_up(adapted: Any, rate: float) -> None:

@@ -41,7 +41,7 @@ def refuse_waste(trained: step.Trainee, clips: int, layers: int) -> Watch:
     scaler, host = torch.amp.GradScaler("cuda"), batch(clips)
     with Watch() as watch, mock.patch.object(torch.Tensor, "backward"):
         watch.count([*trained.decoder.parameters(), *trained.decoder.buffers(), *trained.projection.parameters()])
-        # Adapters are copied to half precision when they have changed; the copies stay.
+        # Adapters are copied to half precision as a pass begins; the copies stay until the next.
         weights = watch.held + 2 * sum(weights.numel() for weights in lora.trainable(trained.decoder).values())
         loss = step.accumulate(trained, host, clips, scaler, seed=1)
         assert loss.device == GPU

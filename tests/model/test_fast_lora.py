@@ -44,6 +44,18 @@ def test_without_dropout_output_and_gradient_are_pefts(tiny_model: Path, rslora:
     assert all(torch.allclose(a.grad, b.grad, atol=1e-4, rtol=1e-4) for a, b in pairs)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_every_pass_is_of_the_weights_as_the_optimizer_left_them(tiny_model: Path, fused: bool) -> None:
+    plain, fast = (adapted(tiny_model, 0.0, fast=fast) for fast in (False, True))
+    before = said(fast).detach()
+    for model in (plain, fast):
+        optimizer = torch.optim.AdamW(lora.trainable(model).values(), lr=0.1, fused=fused)
+        said(model).square().sum().backward()
+        optimizer.step()
+    assert torch.allclose(said(fast), said(plain), atol=1e-3)
+    assert not torch.allclose(said(fast), before, atol=0.1)
+
+
 def test_in_eval_mode_it_is_peft_itself(tiny_model: Path) -> None:
     plain, fast = (adapted(tiny_model, 0.3, fast=fast).eval() for fast in (False, True))
     assert torch.equal(said(fast), said(plain))
