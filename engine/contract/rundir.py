@@ -151,10 +151,10 @@ def open_run(path: Path | str) -> RunDir:
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """Runs of a folder by name; [] when the folder does not exist."""
     try:
-        entries = sorted(Path(runs_dir).iterdir())
+        names = sorted(os.listdir(runs_dir))
     except OSError:
         return []
-    return [RunDir(entry) for entry in entries if is_run(entry)]
+    return [RunDir(Path(runs_dir) / name) for name in names if os.path.isfile(f"{runs_dir}/{name}/config.toml")]
 
 
 def is_run(path: Path) -> bool:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ class _Reader:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.tail = FileTail(run.events)
+        self._kept: RunSummary | None = None
+        self._signature: tuple[object, ...] = ()
         self._reset()
 
     def _reset(self) -> None:
@@ -121,6 +124,13 @@ class _Reader:
         self.first_train: Train | None = None
 
     def summary(self) -> RunSummary:
+        # Of hundreds of runs hardly one changes between two looks: four questions to the system tell.
+        signature = _signature(self.run)
+        if self._kept is None or self._kept.live or signature != self._signature:
+            self._kept, self._signature = self._read(), signature
+        return copy(self._kept)
+
+    def _read(self) -> RunSummary:
         while lines := self.tail.poll():
             if self.tail.restarted:
                 self._reset()
@@ -168,6 +178,20 @@ class _Reader:
         if not summary.started:
             summary.started = _modified(run.config)
         return summary
+
+
+def _signature(run: RunDir) -> tuple[object, ...]:
+    """What changes when a run does: its log, who holds it, its files, its clips."""
+    folder = str(run.path)
+    return tuple(_stamp(f"{folder}{name}") for name in ("/events.jsonl", "/lock", "", "/evaluation"))
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _needed(lines: list[bytes]) -> list[bytes]:
