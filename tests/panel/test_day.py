@@ -53,6 +53,8 @@ async def test_what_is_typed_while_the_terminal_is_too_small_is_no_command_and_t
         session = app.screen.session  # type: ignore[attr-defined]
         assert session.done == 0
         assert session.rating(session.trial, "A").note == "warmx"
+        await pilot.press("i", *" hum", "enter")
+        assert session.rating(session.trial, "A").note == "warmx hum"
 
 
 async def test_a_second_engine_on_one_card_is_asked_about(

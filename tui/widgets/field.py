@@ -44,8 +44,9 @@ class Field(Line):
     def __init__(self, hint: str, *, id: str) -> None:
         super().__init__(placeholder=hint, id=id, compact=True, classes="-hidden")
 
-    def open(self, value: str = "") -> None:
-        """Show it, with a value to change."""
+    def open(self, value: str = "", *, go_on: bool = False) -> None:
+        """Show it, with a value that the first key replaces, or with ``go_on`` a text that is written on."""
+        self.select_on_focus = not go_on
         self.value = value
         self.remove_class("-hidden")
         self.cursor_position = len(value)

@@ -180,6 +180,9 @@ class NoteInput(Line):
         """Show the field with the note so far."""
         self._written, self._first = False, plain(text)
         self.value = text
+        # A note is written on: marked whole, its first key would take the place of all of it.
+        self.select_on_focus = False
+        self.cursor_position = len(text)
         self._open = True
         self.remove_class("-hidden")
         self.screen.set_focus(self)  # at once: the next key is text already

@@ -52,7 +52,7 @@ class PromptField(Field):
     def open_with(self, value: str, last: Sequence[str]) -> None:
         """Show it, with the prompts of before, newest first."""
         self._last, self._at = list(last), list(last).index(value) if value in last else -1
-        self.open(value)
+        self.open(value, go_on=True)
 
     def action_last(self, direction: int) -> None:
         self._at = max(-1, min(len(self._last) - 1, self._at + direction))
