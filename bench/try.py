@@ -112,7 +112,6 @@ def measure(size: str, seconds: float, rounds: int) -> dict[str, Any]:
                 theirs.append(generate(model, tokenizer, seconds, rate, hop))
                 four.append(owner.ask(variations=tries.VARIATIONS))
                 _say(size, warm[-1], theirs[-1], four[-1])
-            merging = owner.ask(strength=0.5)["all"] - statistics.median(warm)
         finally:
             owner.studio.close()
     return {
@@ -123,7 +122,6 @@ def measure(size: str, seconds: float, rounds: int) -> dict[str, Any]:
         "faster": statistics.median(b / a for a, b in zip(warm, theirs, strict=True)),
         "first_of_four": statistics.median(f["first"] for f in four),
         "all_of_four": statistics.median(f["all"] for f in four),
-        "another_strength_adds": merging,
     }
 
 
