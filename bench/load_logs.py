@@ -98,7 +98,7 @@ def long_log(folder: Path) -> None:
         report(f"1,000,000 events: {words[0]}, seconds", seconds, 3, f"exit status {status}")
         report(f"1,000,000 events: {words[0]}, MB", memory, 300)
     for key, name, wanted, most, room in (
-        (b"N", "Next", b"n starts", 3, 300),
+        (b"N", "Next", b"rule: ", 3, 300),
         (b"M", "Monitor", b"base 4.200", 2, 150),
     ):
         seconds, memory = place(folder / "runs", key, wanted)

@@ -68,4 +68,4 @@ def python() -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=1, help="courses of kills through all phases of an engine")
+    parser.addoption("--kills", type=int, default=2, help="courses of kills through all phases of an engine")
