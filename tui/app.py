@@ -379,8 +379,6 @@ class PanelApp(App[None]):
             self.pop_screen()
         elif self.current_mode != "runs":
             self.switch_mode("runs")
-        elif isinstance(self.screen, Place):
-            self.screen.back()
 
     def choose_theme(self, name: str) -> None:
         self.theme = name

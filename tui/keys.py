@@ -169,6 +169,7 @@ ACTIONS: list[Action] = [
     Action("next", "up", "choose(-1)", "", "Go to the advice before."),
     Action("next", "down", "choose(1)", "↑↓ choose", "Go to the next advice.", 2),
     Action("next", "enter", "take", "open as new run", "Open the advice as a new run, ready to be looked over.", 2),
+    Action("next", "d", "decide", "decide", "Decide: extend, adjust or stop, with the reason.", 3),
     Action("next", "w", "why", "why", "Show or hide the evidence of every rule.", 3),
     Action("next", "e", "export", "export", "Export the notes as markdown.", 5),
     # Try

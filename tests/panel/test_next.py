@@ -88,6 +88,33 @@ async def test_a_folder_of_clips_has_no_advice_and_says_why(tmp_path: Path) -> N
         await pilot.press("enter", "down", "w")
 
 
+async def test_the_decision_is_kept_with_its_reason_and_opens_what_follows(runs: Path) -> None:
+    app = panel(runs, mode="next")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "rule: " in text(app))
+        await pilot.press("d")
+        await until(pilot, lambda: "What follows from first?" in text(app))
+        assert "Nobody has listened" not in text(app)
+        await pilot.press("e", *"it grows", "enter")
+        await until(pilot, lambda: isinstance(app.screen, NewRunScreen))
+        draft = app.screen.draft  # type: ignore[attr-defined]
+        assert draft.value("train.epochs") == 2
+        assert (draft.settings.run.parent, draft.settings.run.why) == ("first", "gate, extend: it grows")
+    kept = json.loads((runs / "first" / "review" / "gate.json").read_text())
+    assert (kept["decision"], kept["why"]) == ("extend", "it grows")
+
+
+async def test_a_decision_before_anybody_has_listened_says_so(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs")
+    app = panel(tmp_path / "runs", mode="next")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "rule: " in text(app))
+        await pilot.press("d")
+        await until(pilot, lambda: "Nobody has listened" in text(app))
+        await pilot.press("escape")
+    assert not (tmp_path / "runs" / "first" / "review" / "gate.json").exists()
+
+
 async def test_export_writes_the_notes_and_on_request_csv_and_json(runs: Path) -> None:
     app = panel(runs, mode="next")
     async with running(app) as pilot:

@@ -115,9 +115,6 @@ class Place(Screen[None]):
     def write_header(self) -> None:
         self.query_one(HeaderBar).write()
 
-    def back(self) -> None:
-        """Esc, where nothing lies above the place and it is the first: what it can take back itself."""
-
     def _give_back_focus(self) -> None:
         had = self.had_focus
         if had is None or not had.is_attached or self.too_small:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.contract.errors import UserError
-from tui.review.results import load_results
+from tui.review.results import Results, load_results
+
+UNHEARD = "Nobody has listened to its clips yet, and loss alone does not say how it sounds."
 
 
 def doubt(run: Path, decision: str) -> str:
@@ -13,7 +15,12 @@ def doubt(run: Path, decision: str) -> str:
     if decision != "extend":
         return ""
     try:
-        heard = any(judgement.value is not None for judgement in load_results(run).judgements)
+        results: Results | None = load_results(run)
     except UserError:
-        heard = False
-    return "" if heard else "Nobody has listened to its clips yet, and loss alone does not say how it sounds."
+        results = None
+    return "" if heard(results) else UNHEARD
+
+
+def heard(results: Results | None) -> bool:
+    """Whether anybody has judged a clip."""
+    return results is not None and any(judgement.value is not None for judgement in results.judgements)

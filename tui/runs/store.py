@@ -21,6 +21,7 @@ from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, Best, Checkpoint, Start, State, Train, Valid
 from engine.contract.rundir import RunDir, is_run, list_runs
 from engine.contract.tail import FileTail
+from tui.runs import gate
 from tui.runs.history import NAN, number
 
 RESULTS = "comparison_results.jsonl"
@@ -69,6 +70,9 @@ class RunSummary:
     listen: str = ""
     """What listening gave: the preferred model's mean score, or how much is judged; empty before the first."""
 
+    gate: str = ""
+    """What was decided after listening: extend, adjust or stop; empty before."""
+
     @property
     def live(self) -> bool:
         return self.state == "running"
@@ -98,6 +102,7 @@ class RunSummary:
             "disk_bytes": self.disk,
             "clips": self.clips,
             "listen": self.listen or None,
+            "gate": self.gate or None,
             "foreign": self.foreign,
         }
 
@@ -244,6 +249,7 @@ class Store:
         for summary in found:
             summary.disk = self._disk_of(summary)
             summary.listen = self._listening(summary)
+            summary.gate = _decision(summary.path)
             if not summary.foreign:
                 summary.settings = self._settings_of(summary.path)
         by_name = {summary.name: summary.settings for summary in found if not summary.foreign}
@@ -330,6 +336,15 @@ def foreign_summary(path: Path) -> RunSummary:
     """Summary of a folder of clips that is no run."""
     changed = _modified(path / RESULTS) or _modified(path)
     return RunSummary(path.name, path, "done", started=changed, last_t=changed, clips=True, foreign=True)
+
+
+def _decision(path: Path) -> str:
+    try:
+        made = gate.read(path)
+    except UserError:
+        # Who asks for the decision itself is told what is wrong with its file.
+        return ""
+    return made.decision if made is not None else ""
 
 
 def is_foreign(path: Path) -> bool:

@@ -31,7 +31,7 @@ SORTS = ("started", "name", "state", "best valid", "listening", "disk")
 _WIDE = [
     Column("", 1), Column("State", 7), Column("Run", 0), Column("Started", 11), Column("Ep", 4, True),
     Column("r/α", 6, True), Column("lr", 6, True), Column("bs×ga", 5, True), Column("Best val", 9, True),
-    Column("vs base", 7, True), Column("Listen", 10), Column("Disk", 5, True),
+    Column("vs base", 7, True), Column("Listen", 10), Column("Gate", 6), Column("Disk", 5, True),
 ]  # fmt: skip
 _NARROW = [
     Column("", 1), Column("State", 7), Column("Run", 0), Column("Ep", 4, True), Column("r/α", 6, True),
@@ -114,7 +114,7 @@ class RunsScreen(Place):
             worse = "$warning" if gain > 0 else "$success"
             cells.append((f"{gain:+.3f}", worse) if gain == gain else NONE)
         cells.append(s.listen or NONE)
-        return [*cells, (size(s.disk), "$quiet")] if wide else cells
+        return [*cells, s.gate or NONE, (size(s.disk), "$quiet")] if wide else cells
 
     @on(Table.Moved)
     def _write_facts(self) -> None:
@@ -261,9 +261,12 @@ class RunsScreen(Place):
         self.query_one(Field).close()
         self.query_one(Table).focus()
 
-    def back(self) -> None:
-        if self._filter:
+    def use_back(self) -> bool:
+        """A filter that is kept goes first."""
+        kept = bool(self._filter)
+        if kept:
             self._no_filter()
+        return kept
 
     @on(Field.Left)
     def _no_filter(self) -> None:
