@@ -40,6 +40,7 @@ from tui.widgets.bars import gpu_words
 if TYPE_CHECKING:
     from engine.contract.config import Settings
     from tui.audio.player import Player, PlayerMessage
+    from tui.runs.draft import Draft
 
 POLL = 0.5
 LIST_EVERY = 2.0
@@ -106,6 +107,7 @@ class PanelApp(App[None]):
         """The run or folder of clips that Monitor, Listen and Next show."""
         self.shown: Source | None = None
         """The same run, followed; None for a folder of clips."""
+        self.kept_draft: tuple[Path | None, Draft] | None = None
         self._live: Followed | None = None
         self._machine = Gpu(t=0.0)
         self._player: Player | None = None
@@ -395,7 +397,17 @@ class PanelApp(App[None]):
         remembered.change(how)
 
     def action_leave(self) -> None:
-        self.exit()
+        if self.kept_draft is None:
+            self.exit()
+            return
+        from tui.places.dialogs import Choice, Menu
+
+        def take(key: str | None) -> None:
+            if key is not None:
+                self.exit()
+
+        name = self.kept_draft[1].name
+        self.push_screen(Menu(f"The draft {name} is not started", [Choice("q", "quit", "the draft is lost")]), take)
 
     def action_help(self) -> None:
         from tui.places.help import HelpScreen
@@ -413,12 +425,34 @@ class PanelApp(App[None]):
     def open_new_run(self, base: Path | None, changes: dict[str, Any] | None = None, why: str = "") -> None:
         """Open New run above Runs, from a run's settings (None: the panel's own) with changes by dotted name.
 
-        ``why`` is the reason that the run keeps.
+        ``why`` is the reason that the run keeps. Where a draft was kept, it asks which of them is meant.
         """
+        from tui.places.dialogs import Choice, Menu
         from tui.places.new_run.screen import NewRunScreen
 
-        self.switch_mode("runs")
-        self.push_screen(NewRunScreen(base, changes or {}, why))
+        def show(screen: NewRunScreen) -> None:
+            self.switch_mode("runs")
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+            self.push_screen(screen)
+
+        kept = self.kept_draft
+        if kept is None:
+            show(NewRunScreen(base, changes or {}, why))
+            return
+
+        def take(key: str | None) -> None:
+            if key == "g":
+                show(NewRunScreen(kept[0], {}, kept[1].why, draft=kept[1]))
+            elif key == "n":
+                self.kept_draft = None
+                show(NewRunScreen(base, changes or {}, why))
+
+        choices = [
+            Choice("g", f"go on with {kept[1].name}", f"{len(kept[1].changes())} settings changed"),
+            Choice("n", "begin a new one", "the draft is lost"),
+        ]
+        self.push_screen(Menu("A draft was kept", choices), take)
 
 
 if TYPE_CHECKING:

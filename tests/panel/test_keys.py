@@ -127,6 +127,9 @@ async def open_place(pilot: Pilot[None], place: str) -> None:
         for key in OPEN[place]:
             await pilot.press(key)
             await pilot.pause()
+        if getattr(app.screen, "place", "") == "menu":
+            await pilot.press("g")  # a draft was kept; go on with it
+            await pilot.pause()
     assert getattr(app.screen, "place", "") == place, app.screen_stack
 
 

@@ -10,11 +10,14 @@ from textual.widgets import Input
 
 from engine.contract import config
 from tests.panel.conftest import Starter, settle
+from tests.panel.listening import until
 from tests.panel.seen import said, text
+from tui.places.dialogs import Menu
 from tui.places.monitor.screen import MonitorScreen
 from tui.places.new_run.screen import NewRunScreen
 from tui.places.runs.screen import RunsScreen
 from tui.runs import launch, queue
+from tui.widgets.table import Table
 
 
 @pytest.fixture
@@ -102,3 +105,102 @@ async def test_a_run_that_passes_is_made_and_started_or_queued(
         assert isinstance(app.screen, RunsScreen)
         assert len(queue.entries(runs_dir)) == 1
         assert config.load(runs_dir / "epoch1-2" / "config.toml").lora.rank == 16
+
+
+async def opened(app: Any, pilot: Any) -> NewRunScreen:
+    await pilot.press("n")
+    await pilot.pause()
+    assert isinstance(app.screen, NewRunScreen)
+    return app.screen
+
+
+async def test_what_is_being_typed_outlives_tab_resizing_and_another_place(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("enter", "3", "3", "tab", "shift+tab")
+        assert app.focused is screen.query_one("#edit")
+        await pilot.resize_terminal(70, 20)
+        await pilot.pause()
+        await pilot.resize_terminal(120, 35)
+        await until(pilot, lambda: app.focused is screen.query_one("#edit"))
+        app.action_go("monitor")
+        await pilot.pause()
+        app.action_go("runs")
+        await pilot.pause()
+        assert app.screen is screen
+        await pilot.press("enter")
+        assert screen.draft.value("lora.rank") == 33
+
+
+async def test_a_row_that_is_clicked_takes_what_was_typed_for_the_row_before(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        screen = await opened(app, pilot)
+        table, field = screen.query_one(Table), screen.query_one("#edit", Input)
+        await pilot.press("enter", "9", "9", "9", "9")
+        table.go_to("lora.dropout")
+        await until(pilot, lambda: table.key == "lora.rank")
+        assert app.focused is field
+        assert field.value == "9999"
+        field.value = "18"
+        table.go_to("lora.dropout")
+        await until(pilot, lambda: app.focused is table)
+        assert screen.draft.value("lora.rank") == 18
+        assert screen.draft.value("lora.dropout") == screen.draft.base_value("lora.dropout")
+
+
+async def test_a_path_is_completed_with_tab(panel: Starter, tmp_path: Path) -> None:
+    (tmp_path / "music-of-mine" / "later").mkdir(parents=True)
+    (tmp_path / "music-of-mine" / "late").mkdir()
+    async with panel() as (app, pilot):
+        screen = await opened(app, pilot)
+        screen.query_one(Table).go_to("data.dir")
+        await pilot.pause()
+        await pilot.press("enter")
+        field = screen.query_one("#edit", Input)
+        field.value = f"{tmp_path}/mus"
+        await pilot.press("tab")
+        assert field.value == f"{tmp_path}/music-of-mine/"
+        await pilot.press("tab")
+        assert field.value == f"{tmp_path}/music-of-mine/late"
+        await pilot.press("tab")
+        assert "late/  later/" in said(app)
+        await pilot.press("enter")
+        assert screen.draft.value("data.dir") == f"{tmp_path}/music-of-mine/late"
+
+
+async def test_a_draft_with_changes_is_asked_about_and_kept(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen), "nothing was changed, nothing is asked"
+        await opened(app, pilot)
+        await pilot.press("right", "escape")
+        assert isinstance(app.screen, Menu)
+        await pilot.press("escape")
+        assert isinstance(app.screen, NewRunScreen)
+        await pilot.press("escape", "k")
+        await pilot.pause()
+        assert isinstance(app.screen, RunsScreen)
+        await pilot.press("n", "g")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, NewRunScreen)
+        assert screen.draft.value("lora.rank") == 24
+        await pilot.press("escape", "d")
+        await pilot.pause()
+        assert (await opened(app, pilot)).draft.value("lora.rank") == 16
+
+
+async def test_going_to_runs_or_quitting_does_not_lose_a_draft(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("right", "R")
+        await pilot.pause()
+        assert isinstance(app.screen, RunsScreen)
+        await pilot.press("q")
+        assert isinstance(app.screen, Menu)
+        await pilot.press("escape", "n", "g")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, NewRunScreen)
+        assert screen.draft.value("lora.rank") == 24

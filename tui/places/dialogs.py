@@ -78,16 +78,19 @@ class Ask(Dialog[str | None]):
     place = "ask"
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss")]
 
-    def __init__(self, title: str, *, value: str = "", hint: str = "") -> None:
+    def __init__(self, title: str, *, value: str = "", hint: str = "", path: bool = False) -> None:
         super().__init__()
+        self._path = path
         self._title = title
         self._value = value
         self._hint = hint
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog", classes="card") as card:
-            frame(card, self._title, "enter takes · esc leaves it")
-            yield Line(self._value, placeholder=self._hint, id="answer")
+            frame(card, self._title, "tab completes · " * self._path + "enter takes · esc leaves it")
+            line = Line(self._value, placeholder=self._hint, id="answer")
+            line.takes_path = self._path
+            yield line
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

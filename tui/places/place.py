@@ -22,6 +22,7 @@ from tui.widgets.lines import Lines
 if TYPE_CHECKING:
     from engine.contract.config import Settings
     from tui.audio.player import Player
+    from tui.runs.draft import Draft
 
 T = TypeVar("T")
 MIN_WIDTH, MIN_HEIGHT = 80, 24
@@ -42,6 +43,8 @@ class Panel(Protocol):
     """The run or folder of clips that Monitor, Listen and Next show."""
     shown: Source | None
     """The same run, followed; None for a folder of clips."""
+    kept_draft: tuple[Path | None, Draft] | None
+    """A run to be that was changed and not started, and the folder of the run it starts from."""
 
     @property
     def player(self) -> Player:

@@ -9,10 +9,36 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.contract.text import plain
+from tui.widgets.paths import complete
+
+MOST_NAMES = 12
 
 
 class Line(Input):
-    """One line to type in, into which nothing comes that the terminal would obey: not from a file, not by pasting."""
+    """One line to type in, into which nothing comes that the terminal would obey: not from a file, not by pasting.
+
+    Tab never leaves it: it completes a path where one is typed, and does nothing elsewhere.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [("tab", "complete", ""), ("shift+tab", "stay", "")]
+    takes_path = False
+    """What is typed is a path."""
+
+    def action_complete(self) -> None:
+        if not self.takes_path:
+            return
+        longer, names = complete(self.value)
+        if longer != self.value:
+            self.value = longer
+            self.cursor_position = len(longer)
+        elif len(names) > 1:
+            more = f"  and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            self.notify("  ".join(names[:MOST_NAMES]) + more)
+        elif not names:
+            self.notify(f"Nothing to complete: no file or folder begins with {self.value or 'that'}.")
+
+    def action_stay(self) -> None:
+        """Shift+tab would move to another widget, and what is typed would be left behind."""
 
     def validate_value(self, value: str) -> str:
         return plain(value)
@@ -51,6 +77,10 @@ class Field(Line):
         self.remove_class("-hidden")
         self.cursor_position = len(value)
         self.focus()
+
+    @property
+    def is_open(self) -> bool:
+        return not self.has_class("-hidden")
 
     def close(self) -> None:
         self.add_class("-hidden")

@@ -20,6 +20,7 @@ from engine.contract.plan import Plan
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.places import run_actions
+from tui.places.dialogs import Choice, Menu
 from tui.places.new_run import words
 from tui.places.new_run.words import NAME
 from tui.places.place import Place, RunsChanged
@@ -46,6 +47,7 @@ from tui.widgets.table import Column, Table
 _WIDE = [Column("Setting", 14), Column("base", 13), Column("  new", 18), Column("", 0)]
 _NARROW = [Column("Setting", 14), Column("base", 8), Column("  new", 10), Column("", 0)]
 DEBOUNCE = 0.6
+_PATHS = ("data.dir", "data.cache_dir", "evaluate.prompts_file", "model.base")
 
 
 class NewRunScreen(Place):
@@ -55,12 +57,19 @@ class NewRunScreen(Place):
     CSS_PATH = "new_run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.bindings("new_run"))
 
-    def __init__(self, base: Path | None, changes: dict[str, Any], why: str = "") -> None:
+    def __init__(
+        self, base: Path | None, changes: dict[str, Any], why: str = "", *, draft: Draft | None = None
+    ) -> None:
+        """Start from a run's settings with changes, or go on with a draft that was kept."""
         super().__init__()
         self._base_path = base
         self._changes = changes
         self._why = why
-        self._draft: Draft | None = None
+        self._draft = draft
+        self._opened: tuple[config.Settings, str] | None = None
+        """What the draft was when it was opened: as long as it is that, nothing is lost with it."""
+        self._editing = ""
+        """The setting whose value is being typed."""
         self._checked: Checked | None = None
         self._checking = False
         self._then = ""
@@ -78,22 +87,27 @@ class NewRunScreen(Place):
         yield Field("", id="edit")
 
     def on_mount(self) -> None:
-        settings, name = self.panel.settings, ""
-        if self._base_path is not None:
-            try:
-                settings, name = config.load(self._base_path / "config.toml"), self._base_path.name
-            except UserError as error:
-                self.notify(f"{error} The panel's own settings are taken instead.", severity="error")
-        self._draft = Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"), self._why)
-        if self._changes:
-            self._put(self._changes)
-        frame(self.query_one("#sheet-card"), f"New run · from {name or 'config.toml'}", None)
+        if self._draft is None:
+            self._draft = self._begun()
+            if self._changes:
+                self._put(self._changes)
+            self._opened = self._draft.settings, self._draft.name
+        frame(self.query_one("#sheet-card"), f"New run · from {self._draft.base_name or 'config.toml'}", None)
         self._write()
         table = self.query_one(Table)
         table.focus()
         table.go_to("lora.rank")
         self._load_history()
         self._check_soon()
+
+    def _begun(self) -> Draft:
+        settings, name = self.panel.settings, ""
+        if self._base_path is not None:
+            try:
+                settings, name = config.load(self._base_path / "config.toml"), self._base_path.name
+            except UserError as error:
+                self.notify(f"{error} The panel's own settings are taken instead.", severity="error")
+        return Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"), self._why)
 
     @property
     def draft(self) -> Draft:
@@ -120,6 +134,10 @@ class NewRunScreen(Place):
     def _write_hint(self) -> None:
         name = self.query_one(Table).key
         card = self.query_one("#sheet-card")
+        if self._editing:
+            tab = "tab completes · " if self._editing in _PATHS else ""
+            frame(card, None, f"typing {self._label(self._editing)} · {tab}enter takes · esc leaves it")
+            return
         if name == NAME or name is None:
             frame(card, None, "a name that is new")
             return
@@ -175,9 +193,14 @@ class NewRunScreen(Place):
         self._write_checks()
 
     @on(Table.Moved)
-    def _moved(self) -> None:
-        if self._draft is not None:
-            self._write()
+    def _moved(self, event: Table.Moved) -> None:
+        if self._draft is None:
+            return
+        if self._editing and event.key != self._editing and not self._take(self.query_one("#edit", Field).value):
+            # What was typed is not allowed: it stays to be mended.
+            event.table.go_to(self._editing)
+            self.query_one("#edit", Field).focus()
+        self._write()
 
     def _command(self) -> str:
         return self.draft.command(self._base_path / "config.toml" if self._base_path else None)
@@ -232,8 +255,13 @@ class NewRunScreen(Place):
 
     def _changed(self) -> None:
         self._then = ""
+        same = self._opened == (self.draft.settings, self.draft.name)
+        self.panel.kept_draft = None if same else (self._base_path, self.draft)
         self._write()
         self._check_soon()
+
+    def _label(self, name: str) -> str:
+        return NAME if name == NAME else label(name)
 
     def _current(self) -> str:
         return str(self.query_one(Table).key or NAME)
@@ -253,18 +281,32 @@ class NewRunScreen(Place):
     def action_edit(self) -> None:
         name = self._current()
         field = self.query_one("#edit", Field)
+        if field.is_open:
+            # It was only left by a click: what is typed there stays.
+            field.focus()
+            return
+        self._editing = name
+        field.takes_path = name in _PATHS
+        self._write_hint()
         if name == NAME:
             field.open(self.draft.name)
             return
         new = self.draft.value(name)
-        field.open(", ".join(new) if isinstance(new, list) else value(new) if isinstance(new, bool) else str(new))
+        text = ", ".join(new) if isinstance(new, list) else value(new) if isinstance(new, bool) else str(new)
+        field.open(text, go_on=field.takes_path)
 
     @on(Input.Submitted, "#edit")
     def _typed(self, event: Input.Submitted) -> None:
-        text, name = keys.ascii_text(event.value), self._current()
         if event.input.has_class("-find"):
             self._find(event.value)
-            return
+        else:
+            self._take(event.value)
+
+    def _take(self, typed: str) -> bool:
+        """Take what was typed for the setting; False, and it can still be mended, where it is not allowed."""
+        name = self._editing
+        # A path may have such characters in it, and means them.
+        text = typed if name in _PATHS else keys.ascii_text(typed)
         try:
             if name == NAME:
                 self.draft.name = rundir.checked_name(text.strip())
@@ -272,15 +314,18 @@ class NewRunScreen(Place):
                 self.draft.type_in(name, text)
         except UserError as error:
             self.notify(str(error), severity="error")
-            return
+            return False
         self._close_field()
         self._changed()
+        return True
 
     @on(Field.Left)
     def _close_field(self) -> None:
         field = self.query_one("#edit", Field)
         field.remove_class("-find")
         field.close()
+        self._editing = ""
+        self._write_hint()
         self.query_one(Table).focus()
 
     def action_base_value(self) -> None:
@@ -294,7 +339,11 @@ class NewRunScreen(Place):
 
     def action_find(self) -> None:
         field = self.query_one("#edit", Field)
+        if field.is_open:
+            field.focus()
+            return
         field.add_class("-find")
+        field.takes_path = False
         field.open()
 
     def _find(self, text: str) -> None:
@@ -308,8 +357,6 @@ class NewRunScreen(Place):
             self.notify(f"No setting is called “{text}”.")
 
     def action_preset(self) -> None:
-        from tui.places.dialogs import Choice, Menu
-
         def take(key: str | None) -> None:
             if key is not None and self._put(preset_changes(key, self.draft.settings)):
                 self._changed()
@@ -323,6 +370,26 @@ class NewRunScreen(Place):
 
     def action_check(self) -> None:
         self._check_soon()
+
+    # -- leaving
+
+    def use_back(self) -> bool:
+        """Esc: what was changed is not dropped without a word."""
+        if self.panel.kept_draft is None or self.panel.kept_draft[1] is not self.draft:
+            return False
+
+        def take(key: str | None) -> None:
+            if key == "d":
+                self.panel.kept_draft = None
+            if key is not None:
+                self.dismiss()
+
+        choices = [
+            Choice("k", "keep it", "n on Runs goes on with it"),
+            Choice("d", "drop it", "what was changed here is lost"),
+        ]
+        self.panel.push_screen(Menu(f"Leave the draft {self.draft.name}?", choices), take)
+        return True
 
     # -- starting
 
@@ -363,6 +430,7 @@ class NewRunScreen(Place):
         except UserError as error:
             self.notify(str(error), severity="error")
             return
+        self.panel.kept_draft = None
         self.panel.read_runs()
         self.panel.show_run(run.path)
         self.dismiss()

@@ -239,7 +239,8 @@ class RunsScreen(Place):
             self.panel.read_runs()
             self.panel.action_go("listen")
 
-        self.panel.push_screen(Ask("Open a folder of clips", hint=f"folder that holds {store.RESULTS}"), take)
+        ask = Ask("Open a folder of clips", hint=f"folder that holds {store.RESULTS}", path=True)
+        self.panel.push_screen(ask, take)
 
     def action_queue(self) -> None:
         from tui.places.runs.queue import QueueScreen
