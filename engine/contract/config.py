@@ -89,6 +89,9 @@ class Lora(Section):
         ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"], "Linear layers of the decoder that get an adapter."
     )
     rslora: bool = setting(False, "Scale by alpha / sqrt(rank) instead (rank-stabilised LoRA).")
+    start_from: str = setting(
+        "", "Adapter that training goes on from: a folder, or RUN:best or RUN:final of a run beside; empty begins anew."
+    )
 
 
 class Train(Section):
@@ -321,6 +324,9 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         table[section][name] = absolute(table[section][name])
     if table["data"]["cache_dir"] != "auto":
         table["data"]["cache_dir"] = absolute(table["data"]["cache_dir"])
+    start = table["lora"]["start_from"]
+    if start.startswith((".", "~")) or "/" in start:
+        table["lora"]["start_from"] = absolute(start)
     base = table["model"]["base"]
     # A hub name is never written with a dot or a slash in front; a folder that exists wins over a hub name.
     if base != "demo" and (base.startswith((".", "~", "/")) or os.path.isdir(folder / base)):

@@ -129,6 +129,8 @@ class Valid(Event, tag="valid"):
     per_clip: list[Known] = []
     """In the order of the start's valid_clip_ids."""
     train_sample_loss: Known = None
+    base_loss: Known = None
+    """At step 0 of a run that goes on from an adapter: the base model's, while ``loss`` is the adapter's."""
     seconds: Known = None
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from engine.contract import config, typed
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir, write_atomically
+from engine.contract.rundir import RunDir, open_run, write_atomically
 from engine.model.load import load_base, load_tokenizer, quiet, refuse_incomplete, resolve_base
 from engine.model.targets import refuse_strangers
 
@@ -90,6 +90,53 @@ def save(adapted: Any, folder: Path, *, base: str, card: str = "") -> None:
         raise OSError(f"{folder} could not be saved ({getattr(error, 'strerror', None) or error})") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def starting_point(run: RunDir, name: str) -> Path | None:
+    """Folder of the adapter that ``lora.start_from`` names; None for an empty name.
+
+    Raises UserError for a run or a folder that is not there.
+    """
+    if not name:
+        return None
+    sibling, colon, which = name.rpartition(":")
+    if colon and which in ("best", "final") and "/" not in name:
+        other = open_run(run.path.parent / sibling)
+        folder = other.best_model if which == "best" else other.final_model
+    else:
+        folder = Path(name)
+    _adapter_config(folder)
+    return folder
+
+
+def refuse_other_shape(folder: Path, wanted: config.Lora) -> None:
+    """Raises UserError when an adapter's rank, scale or layers are not those of the settings."""
+    there = _adapter_config(folder)
+    targets = there.get("target_modules")
+    found = {
+        "rank": there.get("r"), "alpha": there.get("lora_alpha"), "rslora": bool(there.get("use_rslora")),
+        "target_modules": sorted(targets) if isinstance(targets, list) else targets,
+    }  # fmt: skip
+    asked = {
+        "rank": wanted.rank, "alpha": wanted.alpha, "rslora": wanted.rslora,
+        "target_modules": sorted(wanted.target_modules),
+    }  # fmt: skip
+    for name, value in asked.items():
+        if found[name] != value:
+            raise UserError(
+                f"lora.{name} is {value} and the adapter {folder} has {found[name]}; "
+                "set it to that, or leave lora.start_from empty."
+            )
+
+
+def take_up(adapted: Any, folder: Path) -> None:
+    """Load an adapter's weights into a model that has adapters of the same shape. Raises UserError when they differ."""
+    from peft import set_peft_model_state_dict
+
+    told: Any = set_peft_model_state_dict(adapted, _tensors(folder))
+    missing = [name for name in told.missing_keys if ".lora_" in name]
+    if missing:
+        raise UserError(f"The adapter {folder} lacks {len(missing)} of this model's layers, such as {missing[0]}.")
 
 
 def flush(folder: Path) -> None:

@@ -29,7 +29,8 @@ Weights after optimizer step {step}.
 Valid loss (mean cross-entropy per codebook, nats; {len(data.valid)} clips):
 {shown}
 
-Trained on {len(data.train)} clips of {settings.data.duration:g} s. Data fingerprint: `{data.fingerprint}`.
+{_start(settings)}Trained on {len(data.train)} clips of {settings.data.duration:g} s.
+Data fingerprint: `{data.fingerprint}`.
 
 Licence of the base weights: {why}
 
@@ -47,3 +48,7 @@ Settings:
 ```toml
 {config.dumps(settings)}```
 """
+
+
+def _start(settings: config.Settings) -> str:
+    return f"Training went on from the adapter `{settings.lora.start_from}`.\n\n" if settings.lora.start_from else ""

@@ -190,6 +190,10 @@ def _validate(session: Session) -> None:
         valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)
     else:
         valid = base_loss(session, width, look)
+        base = valid.loss
+        if session.start_from is not None:
+            lora.take_up(session.trainee.decoder, session.start_from)
+            valid = evaluate_loss(session.trainee, data, data.valid, width, session.accelerator, look)
     sample = None
     if session.settings.train.validate_train_sample:
         spread = data.train[:: max(1, len(data.train) // TRAIN_SAMPLE)][:TRAIN_SAMPLE]
@@ -202,14 +206,17 @@ def _validate(session: Session) -> None:
         per_codebook=valid.per_codebook,
         per_clip=[round(loss, 5) for loss in valid.per_clip],
         train_sample_loss=sample,
+        **({"base_loss": base} if session.start_from is not None and not progress.step else {}),
         seconds=round(time.monotonic() - began, 3),
     )
     session.accelerator.log({"valid/loss": valid.loss}, progress.step)
     progress.validated = progress.step
     if progress.step == 0:
-        progress.base_loss = valid.loss
-        journal.say(f"base model: valid {valid.loss:.4f}")
-        _pass_the_gate(session, valid.loss)
+        progress.base_loss = base
+        journal.say(f"base model: valid {base:.4f}")
+        if session.start_from is not None:
+            journal.say(f"going on from {session.start_from}: valid {valid.loss:.4f}")
+        _pass_the_gate(session, base)
     elif math.isfinite(valid.loss) and (progress.best_loss is None or valid.loss < progress.best_loss):
         previous, progress.best_loss, progress.best_step = progress.best_loss, valid.loss, progress.step
         progress.without_best = 0

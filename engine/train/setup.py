@@ -55,6 +55,8 @@ class Session:
     scaler: Any
     progress: Progress
     micro: int
+    start_from: Path | None
+    """Adapter that training goes on from; taken up once the base model's own loss is known."""
     text_length: int
     """Length that all text is padded to when shapes must not change; 0 when they may."""
 
@@ -91,6 +93,9 @@ def prepare_session(
     # What settings, metadata and file headers tell is said before a model is fetched and anything is encoded.
     refuse_strangers(settings.lora.target_modules)
     plan(settings, train_windows(settings))
+    start_from = lora.starting_point(run, settings.lora.start_from)
+    if start_from is not None:
+        lora.refuse_other_shape(start_from, settings.lora)
     last = checkpoint.last(run.checkpoints, settings) if resume else None
     able = able_to(accelerator, journal)
     dtype = DTYPES[able.precision(train.precision)]
@@ -125,7 +130,19 @@ def prepare_session(
     micro = train.micro_batch if isinstance(train.micro_batch, int) else automatic
     text_length = max(len(states) for states in data.states) if compiled else 0
     session = Session(
-        run, settings, journal, accelerator, data, course, trainee, optimizer, scaler, progress, micro, text_length
+        run,
+        settings,
+        journal,
+        accelerator,
+        data,
+        course,
+        trainee,
+        optimizer,
+        scaler,
+        progress,
+        micro,
+        start_from,
+        text_length,
     )
     _announce(session, base, last.path.name if last else None, able.told(train))
     return session

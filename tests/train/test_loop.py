@@ -24,6 +24,8 @@ from engine.train import checkpoint, loop, setup
 from engine.train.loop import train
 from engine.train.step import Trainee
 from tests.train.conftest import write_clips
+from tui.runs import store
+from tui.runs.history import History
 
 MakeRun = Callable[..., RunDir]
 
@@ -80,6 +82,40 @@ def test_the_base_models_loss_is_measured_once_for_all_runs_over_the_same_clips(
     assert second == first
     _, said = measured("third", data__duration=1.0)
     assert not said
+
+
+def test_a_run_goes_on_from_the_adapter_of_another_and_keeps_the_base_line(make_run: MakeRun) -> None:
+    first = make_run("first", train__epochs=8, train__learning_rate=5e-3, train__validate_steps=24)
+    train(first, first.settings())
+    reached = told(first, "valid")[-1]["loss"]
+    second = make_run("second", lora__start_from="first:final")
+    assert train(second, second.settings()) == "done"
+    start = told(second, "valid")[0]
+    assert start["loss"] == pytest.approx(reached, abs=1e-5)
+    assert start["base_loss"] == told(first, "valid")[0]["loss"]
+    assert History.of(second.events).base_valid == start["base_loss"]
+    assert store.summary(second).base_valid == start["base_loss"]
+    assert "went on from the adapter `first:final`" in (second.best_model / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lora__start_from": "first:final", "lora__rank": 2}, "lora.rank is 2 and the adapter .* has 4"),
+        ({"lora__start_from": "first:final", "lora__target_modules": ["q_proj"]}, "lora.target_modules"),
+        ({"lora__start_from": "none:best"}, "none is no folder"),
+        ({"lora__start_from": "/nowhere/at/all"}, "is no adapter"),
+    ],
+)
+def test_an_adapter_that_cannot_be_gone_on_from_is_refused_before_anything_is_encoded(
+    make_run: MakeRun, settings: dict[str, Any], said: str
+) -> None:
+    first = make_run("first")
+    train(first, first.settings())
+    second = make_run("second", **settings)
+    with pytest.raises(UserError, match=said):
+        train(second, second.settings())
+    assert "encoding" not in states(second)
 
 
 def test_training_lowers_the_loss(make_run: MakeRun) -> None:

@@ -43,6 +43,8 @@ class Validation(NamedTuple):
     t: float
     per_clip: list[float]
     """In the order of the start's valid_clip_ids; empty in older logs."""
+    base_loss: float = NAN
+    """At step 0 of a run that goes on from an adapter: the base model's loss."""
 
 
 class Mark(NamedTuple):
@@ -116,7 +118,10 @@ class History:
     @property
     def base_valid(self) -> float:
         """Valid loss of the base model (step 0); NaN before it is known."""
-        return self.valid[0].loss if self.valid and self.valid[0].step == 0 else NAN
+        if not self.valid or self.valid[0].step:
+            return NAN
+        first = self.valid[0]
+        return first.loss if first.base_loss != first.base_loss else first.base_loss
 
     @property
     def best_valid(self) -> float:
@@ -130,7 +135,7 @@ class History:
         known = [v for v in self.valid if ids and len(v.per_clip) == len(ids)]
         trained = [v for v in known if v.step > 0 and v.loss == v.loss]
         models = {
-            "base": next((v for v in known if v.step == 0), None),
+            "base": next((v for v in known if v.step == 0 and v.base_loss != v.base_loss), None),
             "best": min(trained, key=lambda v: v.loss, default=None),
             "final": trained[-1] if trained else None,
         }
@@ -356,7 +361,7 @@ class History:
 
     def _on_valid(self, event: Valid) -> None:
         codebooks, clips = ([number(loss) for loss in losses] for losses in (event.per_codebook, event.per_clip))
-        valid = Validation(event.step, number(event.loss), codebooks, event.t, clips)
+        valid = Validation(event.step, number(event.loss), codebooks, event.t, clips, number(event.base_loss))
         at = bisect_left(self.valid, event.step, key=lambda known: known.step)
         if at < len(self.valid) and self.valid[at].step == event.step:
             self.valid[at] = valid

@@ -158,6 +158,8 @@ class _Reader:
                 self._add_train(event)
             case Valid():
                 self.valid[event.step] = number(event.loss)
+                if event.base_loss is not None:
+                    self.facts["base_valid"] = event.base_loss
             case Best():
                 facts["best_valid"], facts["best_step"] = number(event.loss), event.step
             case Checkpoint():
@@ -176,7 +178,8 @@ class _Reader:
         state = liveness.state_from(run, self.state, begun=self.any)
         losses = [self.valid[step] for step in sorted(self.valid)]
         summary = RunSummary(run.name, run.path, state.state, state.phase, state.error, valid=losses, **self.facts)
-        summary.base_valid = self.valid.get(0, NAN)
+        if summary.base_valid != summary.base_valid:
+            summary.base_valid = self.valid.get(0, NAN)
         if summary.best_valid != summary.best_valid:
             summary.best_valid = min((v for step, v in self.valid.items() if step and v == v), default=NAN)
         summary.clips = bool(evaluation_folders(run.path))
