@@ -414,6 +414,17 @@ class PanelApp(App[None]):
 
         self.push_screen(HelpScreen(getattr(self.screen, "place", "everywhere")))
 
+    def action_whole(self) -> None:
+        from tui.places.whole import WholeScreen
+
+        if not isinstance(self.screen, Place):
+            return
+        texts = self.screen.whole_texts()
+        if texts:
+            self.push_screen(WholeScreen(texts))
+        else:
+            self.notify("All that this screen says stands here in full.")
+
     def action_palette(self) -> None:
         from textual.command import CommandPalette
 

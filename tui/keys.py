@@ -7,7 +7,7 @@ One rule to learn: capitals go places, small letters act here, digits score. Spa
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ DIALOGS = ("export", "sound")
 ACTIONS: list[Action] = [
     Action("everywhere", "R", "go('runs')", "Runs", "Go to Runs, the list of all runs."),
     Action("everywhere", "M", "go('monitor')", "Monitor", "Go to Monitor, the curves and the health of one run."),
-    Action("everywhere", "L", "go('listen')", "Listen", "Go to Listen, the blind listening session."),
+    Action("everywhere", "L", "go('listen')", "Listen", "Go to Listen, the blind listening session.", 3),
     Action("everywhere", "C", "go('compare')", "Compare", "Go to Compare, the marked runs side by side."),
     Action("everywhere", "N", "go('next')", "Next", "Go to Next, what to change in the next run and why."),
     Action("everywhere", "T", "go('try')", "Try", "Go to Try: type a prompt and hear it."),
     Action("everywhere", "question_mark", "help", "help", "Show or hide this help.", 1),
+    Action("everywhere", "W", "whole", "whole text", "Read in full what this screen has no room for.", 2),
     Action("everywhere", "colon,ctrl+p", "palette", "palette", "Open the palette: every action by name."),
     Action("everywhere", "escape", "back", "", "Go back: close what is on top, then to Runs."),
     Action("everywhere", "q", "leave", "quit", "Leave the panel; a run that trains goes on.", 9),
@@ -95,7 +96,7 @@ ACTIONS: list[Action] = [
     Action("monitor", "s", "stop", "stop…", "Stop the run: save and stop, stop after validation, or kill.", 2),
     Action("monitor", "k", "save_now", "save now", "Write a checkpoint at the end of this step.", 3),
     Action("monitor", "v", "validate_now", "valid now", "Validate at the end of this step.", 3),
-    Action("monitor", "r", "resume", "", "Resume a stopped, failed or lost run from its last checkpoint."),
+    Action("monitor", "r", "resume", "resume", "Resume a stopped, failed or lost run from its last checkpoint.", 3),
     Action("monitor", "e", "evaluate", "", "Make the clips of a run that has none yet."),
     Action("monitor", "plus,equals_sign", "smooth(1)", "+− smooth", "Smooth the loss more.", 5),
     Action("monitor", "minus", "smooth(-1)", "", "Smooth the loss less."),
@@ -227,9 +228,12 @@ def shown(keys: str) -> str:
     return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
 
 
-def hints(place: str, width: int) -> list[tuple[str, str]]:
-    """Footer of a place: (key, label) in the order of the table, the lowest ranks dropped until they fit in width."""
-    chosen = [a for a in (*of(place), *of("everywhere")) if a.hint]
+def hints(place: str, width: int, offers: Callable[[Action], bool] = lambda action: True) -> list[tuple[str, str]]:
+    """Footer of a place: (key, label) in the order of the table, the lowest ranks dropped until they fit in width.
+
+    ``offers`` leaves out what would do nothing now.
+    """
+    chosen = [a for a in (*of(place), *of("everywhere")) if a.hint and offers(a)]
     # Help stands at the end in every place, where the eye looks for it.
     pairs = {a: _hint(a) for a in chosen}
     while pairs and sum(len(key) + len(label) + 3 for key, label in pairs.values()) > width:

@@ -11,8 +11,12 @@ from textual.widgets import Input
 from engine.contract import config
 from engine.contract.rundir import RunDir, create
 from tests.panel.conftest import Starter, settle
+from tests.panel.listening import until
 from tests.panel.seen import header, names, said, text
+from tui.app import PanelApp
+from tui.places.dialogs import Menu
 from tui.runs import queue
+from tui.widgets.lines import Lines
 from tui.widgets.table import Table
 
 
@@ -135,3 +139,69 @@ async def test_a_queue_that_stands_still_is_said_on_runs(
     queue.add(create(runs_dir, "later", config.Settings()))
     async with panel() as (app, _):
         assert "1 in the queue, which stands still" in str(app.screen.query_one("#runs-card").border_subtitle)
+
+
+def footer(app: PanelApp) -> str:
+    return text(app, "#keys")
+
+
+async def test_the_footer_names_what_does_something_now(panel: Starter, held: RunDir) -> None:
+    async with panel(size=(200, 50)) as (app, pilot):
+        table = app.screen.query_one(Table)
+        table.go_to(held.path)
+        await until(pilot, lambda: "stop…" in footer(app))
+        assert "resume" not in footer(app)
+        table.go_to(held.path.parent / "fix")
+        await until(pilot, lambda: "resume" in footer(app))
+        assert "stop…" not in footer(app)
+        await pilot.press("s")
+        assert "fix is not running; there is nothing to stop." in said(app)
+        table.go_to(held.path.parent / "full")
+        await until(pilot, lambda: "resume" not in footer(app))
+        assert "stop…" not in footer(app)
+
+
+async def test_the_reason_of_a_failure_is_read_in_full(panel: Starter, runs_dir: Path) -> None:
+    reason = "the disk " + "of many names " * 12 + "is full to the very last byte"
+    log = runs_dir / "fix" / "events.jsonl"
+    log.write_text(log.read_text().replace("the loss was no number for 20 steps", reason))
+    async with panel(size=(80, 24)) as (app, pilot):
+        app.screen.query_one(Table).go_to(runs_dir / "fix")
+        await pilot.pause()
+        facts = app.screen.query_one("#run-facts", Lines)
+        assert reason in " ".join(line.plain.strip() for line in facts.lines)
+        await until(pilot, lambda: "whole text" in footer(app))
+        await pilot.press("W")
+        await until(pilot, lambda: "very last byte" in text(app, "#whole-text"))
+        assert all(line.cell_length <= 76 for line in app.screen.query_one("#whole-text", Lines).lines)
+        await pilot.press("W")
+        await pilot.pause()
+        assert app.screen.query_one("#run-facts")
+
+
+async def test_lines_without_room_say_how_many_more_there_are(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        facts = app.screen.query_one("#run-facts", Lines)
+        facts.show([f"fact {number}" for number in range(100)])
+        room = facts.size.height
+        assert f"… {101 - room} more lines · W reads all" in facts.render_line(room - 1).text
+        await pilot.press("W")
+        await until(pilot, lambda: "fact 99" in text(app, "#whole-text"))
+
+
+async def test_the_queue_is_emptied_only_when_that_is_meant(
+    panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "start", lambda folder: False)
+    for name in ("one", "two"):
+        queue.add(create(runs_dir, name, config.Settings()))
+    async with panel() as (app, pilot):
+        await pilot.press("Q")
+        await pilot.pause()
+        await pilot.press("e")
+        assert isinstance(app.screen, Menu)
+        await pilot.press("escape")
+        assert len(queue.entries(runs_dir)) == 2
+        await pilot.press("e", "y")
+        await pilot.pause()
+        assert not queue.entries(runs_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from textual import events
@@ -32,6 +33,8 @@ class Told(Protocol):
 
 class HeaderBar(Lines):
     """Places, state of the run that trains (or did last), GPU, audio route."""
+
+    counts_as_text = False
 
     def __init__(self, place: str) -> None:
         super().__init__([""], id="header")
@@ -120,14 +123,21 @@ def gpu_words(event: Gpu, narrow: bool) -> str:
 
 
 class KeyBar(Lines):
-    """The keys of a place, as many as fit."""
+    """The keys of a place that do something now, as many as fit; ``offers`` knows which those are."""
 
-    def __init__(self, place: str) -> None:
+    counts_as_text = False
+
+    def __init__(self, place: str, offers: Callable[[keys.Action], bool]) -> None:
         super().__init__([""], id="keys")
         self._place = place
+        self._offers = offers
 
     def on_resize(self) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Draw what is true now; costs nothing on the wire when nothing changed."""
         parts: list[tuple[str, str]] = []
-        for key, label in keys.hints(self._place, self.size.width - 1):
+        for key, label in keys.hints(self._place, self.size.width - 1, self._offers):
             parts += [(" ", ""), (key, "$accent bold"), (f" {label} ", "$quiet")]
         self.show([Content.assemble(*parts)])

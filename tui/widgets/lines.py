@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.content import Content
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
@@ -18,19 +20,54 @@ class Lines(Widget):
     """One Content (text with spans styled by theme colours, such as "$success bold") a line; too long ones are cut."""
 
     DEFAULT_CSS = "Lines { height: auto; }"
+    counts_as_text: ClassVar[bool] = True
+    """What is cut here can be read in full with the key for that."""
+
+    class Clipped(Message):
+        """There is no longer, or no more, room for all of it."""
 
     def __init__(
         self, lines: Sequence[Content | str] = (), *, id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._lines = [_content(line) for line in lines]
+        self._in_full: list[Content] = []
+        self._was_clipped = False
+
+    @property
+    def whole(self) -> list[Content]:
+        """All that is to be said, however little room there is."""
+        return self._in_full or self._lines
+
+    @property
+    def clipped(self) -> bool:
+        """Something of it cannot be read here."""
+        if not self.counts_as_text or not self.size.width or not self.display:
+            return False
+        if self._in_full and any("…" in line.plain for line in self._lines):
+            return True
+        too_long = any(line.cell_length > self.size.width for line in self._lines)
+        return too_long or len(self._lines) > max(1, self.size.height)
+
+    def _tell_clipped(self) -> None:
+        if self.is_attached and self.clipped != self._was_clipped:
+            self._was_clipped = not self._was_clipped
+            self.post_message(self.Clipped())
+
+    def on_resize(self) -> None:
+        self._tell_clipped()
 
     @property
     def lines(self) -> list[Content]:
         return self._lines
 
-    def show(self, lines: Sequence[Content | str]) -> None:
-        """Draw these lines from now on."""
+    def show(self, lines: Sequence[Content | str], *, whole: Sequence[Content | str] = ()) -> None:
+        """Draw these lines from now on; ``whole`` says the same in full where they were shortened already."""
+        self._in_full = [_content(line) for line in whole]
+        self._draw(lines)
+        self._tell_clipped()
+
+    def _draw(self, lines: Sequence[Content | str]) -> None:
         before, self._lines = self._lines, [_content(line) for line in lines]
         if len(before) != len(self._lines) and self.styles.is_auto_height:
             # Textual counts one change of layout until it is laid out; a height that it kept meanwhile would stay.
@@ -54,6 +91,9 @@ class Lines(Widget):
 
     def render_line(self, y: int) -> Strip:
         content = self._lines[y] if y < len(self._lines) else Content("")
+        left = len(self._lines) - self.size.height
+        if self.counts_as_text and left > 0 and self.size.height > 1 and y == self.size.height - 1:
+            content = Content.styled(f"… {left + 1} more lines · W reads all", "$quiet")
         return draw(self, content, self.size.width)
 
 

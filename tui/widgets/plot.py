@@ -44,6 +44,8 @@ class Axes:
 class Chart(Lines):
     """Lines that are a chart. Its colours are those of the theme, looked up when it is drawn."""
 
+    counts_as_text = False
+
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _: self.write())
 

@@ -169,7 +169,9 @@ class CompareScreen(Place, Background):
             shown += [Content(""), Content.styled(f"Measured of {self._model}, means over the prompts", "$quiet")]
             shown += [self._row(name, values, width) for name, values in found]
         said = [line for text in paired_losses(self._sides) for line in textwrap.wrap(text, width)]
-        lines.show([self._head(width), *shown, Content(""), *map(Content, said)])
+        whole = [_in_full(self._sides, name, [_value(v) for v in values]) for name, values in rows]
+        whole += [_in_full(self._sides, name, values) for name, values in found]
+        lines.show([self._head(width), *shown, Content(""), *map(Content, said)], whole=[*whole, "", *said])
 
     @property
     def _card_width(self) -> int:
@@ -188,7 +190,8 @@ class CompareScreen(Place, Background):
         found: list[Results] = [side.results for side in self._sides if side.results]
         count = max((results.evaluation.prompts for results in found), default=0)
         frame(card, f"Listening · {count} prompts", None)
-        lines.show([self._head(width), *(self._row(name, values, width) for name, values in rows)])
+        shown = [self._head(width), *(self._row(name, values, width) for name, values in rows)]
+        lines.show(shown, whole=[_in_full(self._sides, name, values) for name, values in rows])
 
     def _write_prompt(self) -> None:
         lines = self.query_one("#same-prompt", Lines)
@@ -198,7 +201,6 @@ class CompareScreen(Place, Background):
             frame(card, None)
             lines.show([])
             return
-        width = self._card_width
         status = self.panel.player.status if self._clips else None
         playing = bool(status and status.playing)
         text = f"prompt {self._prompt + 1} of {len(texts)} · {texts[self._prompt]}"
@@ -212,7 +214,7 @@ class CompareScreen(Place, Background):
         if status and playing:
             parts.append((f"{status.position:04.1f}/{status.duration:04.1f}", "$quiet"))
         frame(card, None, "space plays · a b switch · m model · ↑↓ prompt")
-        lines.show([Content.styled(cut(text, width), "bold"), Content.assemble(*parts)])
+        lines.show([Content.styled(text, "bold"), Content.assemble(*parts)])
 
     # -- playing
 
@@ -319,6 +321,12 @@ class CompareScreen(Place, Background):
             self.notify(f"Written: {write_comparison(path, markdown(self._sides))}")
         except UserError as error:
             self.notify(str(error), severity="error")
+
+
+def _in_full(sides: list[Side], name: str, values: list[str]) -> Content:
+    """A row of which no cell is cut."""
+    cells = (f"{side.name}: {value}" for side, value in zip(sides, values, strict=False))
+    return Content.assemble((f"{name}  ", "$quiet"), " · ".join(cells))
 
 
 def _value(value: object) -> str:

@@ -13,7 +13,7 @@ from tui.review import statistics
 from tui.review.order import Trial
 from tui.review.results import Results, judgements
 from tui.review.session import FATIGUE, Session
-from tui.text import cut, fit
+from tui.text import fit
 from tui.widgets.field import Line
 
 
@@ -115,7 +115,7 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
         lines.append("after a score the next unheard clip plays; u takes it back")
     if session.done == 0:
         lines.append(statistics.power_sentence(session.evaluation.prompts))
-    return [Content.styled(cut(line, width), "$quiet") for line in lines]
+    return [Content.styled(line, "$quiet") for line in lines]
 
 
 def _result_lines(session: Session, width: int) -> list[Content]:

@@ -51,14 +51,26 @@ class JudgementCard(Container):
         tags.show(tag_lines(session.review.tags, rating.tags, width, choosing=self._tagging))
         note = (rating.note, "$foreground") if rating.note else ("–", "$quiet")
         self.query_one("#note", Lines).show([Content.assemble(("note  ", "$quiet"), note)])
-        self.query_one("#measured", Lines).show(self._measured(session, width))
+        shown, whole = self._measured(session, width)
+        self.query_one("#measured", Lines).show(shown, whole=whole)
 
-    def _measured(self, session: Session, width: int) -> list[Content]:
-        """What the engine measured of the clip: once names are shown, for it would tell the models apart by eye."""
+    def _measured(self, session: Session, width: int) -> tuple[list[Content], list[Content]]:
+        """What there is room for, and all of it: what the engine measured of the clip.
+
+        Once names are shown, for it would tell the models apart by eye.
+        """
         clip = session.item.clips.get(session.trial.model(session.letter))
         parts = measured.of_clip(clip.measures) if clip and session.names_visible else []
+        if not parts:
+            return [], []
         most = 2 if self.screen.size.height >= 30 else 1
-        return Content.styled(" · ".join(parts), "$quiet").wrap(width)[:most] if parts else []
+        said = Content.styled(" · ".join(parts), "$quiet")
+        lines = said.wrap(width)
+        shown = lines[:most]
+        if len(lines) > most:
+            # The mark of what was cut, which the key that reads it goes by.
+            shown[-1] = Content.assemble(shown[-1].truncate(width - 1), ("…", "$quiet"))
+        return shown, [said]
 
     def ask_tag(self, session: Session) -> None:
         """Take the next key as the letter of a tag."""

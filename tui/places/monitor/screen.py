@@ -47,6 +47,16 @@ class MonitorScreen(Place):
         self._stale = False
         self._boxes: dict[str, Box | None] = {}
 
+    def offers(self, action: keys.Action) -> bool:
+        state = self._source.state.state if self._source is not None else ""
+        if action.action in ("stop", "save_now", "validate_now"):
+            return state == "running"
+        if action.action == "resume":
+            return state in ("waiting", "stopped", "failed", "lost")
+        if action.action == "go('listen')":
+            return state == "done"
+        return super().offers(action)
+
     def body(self) -> ComposeResult:
         with Container(id="monitor"):
             yield LossChart(id="chart")

@@ -24,6 +24,7 @@ from tui.places.dialogs import Choice, Menu
 from tui.places.new_run import words
 from tui.places.new_run.words import NAME
 from tui.places.place import Place, RunsChanged
+from tui.places.whole import Text
 from tui.runs import launch, queue
 from tui.runs.checks import Checked, run_checks
 from tui.runs.draft import (
@@ -47,6 +48,8 @@ from tui.widgets.table import Column, Table
 _WIDE = [Column("Setting", 14), Column("base", 13), Column("  new", 18), Column("", 0)]
 _NARROW = [Column("Setting", 14), Column("base", 8), Column("  new", 10), Column("", 0)]
 DEBOUNCE = 0.6
+_UNWRAPPED = 10_000
+"""Cells: a width that no line is wrapped at."""
 _PATHS = ("data.dir", "data.cache_dir", "evaluate.prompts_file", "model.base")
 
 
@@ -172,7 +175,9 @@ class NewRunScreen(Place):
         card = self.query_one("#checks", Lines)
         running = "" if not self._checking else " · running, then it starts" if self._then else " · running"
         card.title(f"Checks{running}", "▲ warns · ✘ blocks · c again")
-        card.show([line for finding in self._findings() for line in words.finding_lines(finding, card.size.width)])
+        found = self._findings()
+        whole = [line for finding in found for line in words.finding_lines(finding, _UNWRAPPED)]
+        card.show([line for one in found for line in words.finding_lines(one, card.size.width)], whole=whole)
 
     def _findings(self) -> list[Finding]:
         """The worst first."""
@@ -370,6 +375,12 @@ class NewRunScreen(Place):
 
     def action_check(self) -> None:
         self._check_soon()
+
+    def whole_texts(self) -> list[Text]:
+        name = self._current()
+        info = config.fields().get(name)
+        said = [(label(name), [Content(f"{info.description} {config.allowed(info)}")])] if info else []
+        return [*said, *super().whole_texts()]
 
     # -- leaving
 

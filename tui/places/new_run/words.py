@@ -10,7 +10,7 @@ from textual.content import Content
 from engine.contract.plan import Plan
 from tui.runs.checks import Checked
 from tui.runs.draft import Draft, Estimate, Finding, candidates, label, setting_names
-from tui.text import VERDICTS, cut, duration, gib, value
+from tui.text import VERDICTS, duration, gib, value
 from tui.widgets.table import Row
 
 NAME = "name"
@@ -100,7 +100,7 @@ def finding_lines(finding: Finding, width: int) -> list[Content]:
     """A finding; what warns or blocks in full, with its fix."""
     look = VERDICTS.get(finding.severity, VERDICTS["info"])
     width, wrong = max(20, width) - 2, finding.severity in ("block", "warn")
-    text = textwrap.wrap(finding.message, width) if wrong else [cut(finding.message, width)]
+    text = textwrap.wrap(finding.message, width) if wrong else [finding.message]
     lines = [Content.assemble((f"{look.glyph} ", f"${look.color} bold"), text[0] if text else "")]
     lines += [Content(f"  {line}") for line in text[1:]]
     if wrong and finding.fix:

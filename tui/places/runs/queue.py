@@ -14,6 +14,7 @@ from textual.content import Content
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
+from tui.places.dialogs import Choice, Menu
 from tui.places.place import Place, RunsChanged
 from tui.runs import queue
 from tui.text import value
@@ -68,6 +69,8 @@ class QueueScreen(Place):
     def _change(self, change: Callable[[RunDir], None]) -> None:
         if run := self._run():
             self._try(lambda: change(run))
+        else:
+            self.notify("The queue is empty.")
 
     def _try(self, change: Callable[[], str | None]) -> None:
         """Change the queue and say what the change returns, or why it cannot be."""
@@ -92,7 +95,20 @@ class QueueScreen(Place):
             count = queue.empty(self.panel.runs_dir)
             return f"{count} taken out of the queue; their folders stay." if count else "The queue is empty."
 
-        self._try(empty)
+        waiting = len(queue.entries(self.panel.runs_dir))
+        if not waiting:
+            self.notify("The queue is empty.")
+            return
+        sure = Choice("y", "take them out", "their folders stay; Q in New run or r on Runs puts one back")
+        title = f"Take all {waiting} runs out of the queue?"
+        self.panel.push_screen(Menu(title, [sure]), lambda key: self._try(empty) if key else None)
+
+    def offers(self, action: keys.Action) -> bool:
+        if action.action in ("earlier", "later", "remove", "empty", "start"):
+            runs = self.panel.runs_dir
+            waits = bool(queue.entries(runs))
+            return waits and (action.action != "start" or not queue.runs(runs))
+        return super().offers(action)
 
     def action_start(self) -> None:
         def start() -> str:

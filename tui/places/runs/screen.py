@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from textual.widgets import Input
 from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
+from engine.contract.text import plain
 from tui import keys
 from tui.places import run_actions
 from tui.places.place import Place, RunsChanged
@@ -27,6 +28,13 @@ from tui.widgets.field import Field
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
+_NEEDS: dict[str, Callable[[RunSummary], bool]] = {
+    "stop": lambda s: s.live,
+    "resume": lambda s: s.resumable or s.state == "waiting",
+    "archive": lambda s: not s.live,
+    "go('listen')": lambda s: bool(s.clips) and not s.live,
+}
+"""What a run must be for an action to do something."""
 SORTS = ("started", "name", "state", "best valid", "listening", "disk")
 _WIDE = [
     Column("", 1), Column("State", 7), Column("Run", 0), Column("Started", 11), Column("Ep", 4, True),
@@ -119,6 +127,7 @@ class RunsScreen(Place):
     @on(Table.Moved)
     def _write_facts(self) -> None:
         facts, log = self.query_one("#run-facts", Lines), self.query_one("#run-log", Lines)
+        self.write_keys()
         summary = self.current()
         if summary is None:
             facts.title("")
@@ -146,16 +155,29 @@ class RunsScreen(Place):
 
     # -- acting
 
+    def offers(self, action: keys.Action) -> bool:
+        if action.action in _NEEDS:
+            summary = self.current()
+            return summary is not None and not summary.foreign and _NEEDS[action.action](summary)
+        return super().offers(action)
+
     def current(self) -> RunSummary | None:
         """The run under the cursor."""
         return self.panel.summary(self.query_one(Table).key)
 
-    def _run(self) -> RunDir | None:
-        """The run under the cursor; says so when there is none or it is only a folder of clips."""
+    def _there(self) -> RunSummary | None:
+        """The run under the cursor; says so when there is none."""
         summary = self.current()
         if summary is None:
             self.notify("There is no run here yet; n makes one.")
-        elif summary.foreign:
+        return summary
+
+    def _run(self) -> RunDir | None:
+        """The run under the cursor; says so when there is none or it is only a folder of clips."""
+        summary = self._there()
+        if summary is None:
+            return None
+        if summary.foreign:
             self.notify(f"{summary.name} only holds clips of another script; enter listens to them.")
         else:
             return RunDir(summary.path)
@@ -163,7 +185,7 @@ class RunsScreen(Place):
 
     @on(Table.Chosen)
     def action_open(self) -> None:
-        summary = self.current()
+        summary = self._there()
         if summary is not None:
             self.panel.show_run(summary.path)
             self.panel.action_go("listen" if summary.foreign else "monitor")
@@ -181,7 +203,7 @@ class RunsScreen(Place):
             run_actions.stop(self.panel, run)
 
     def action_mark(self) -> None:
-        summary = self.current()
+        summary = self._there()
         if summary is None:
             return
         marked = self.panel.marked
@@ -202,7 +224,7 @@ class RunsScreen(Place):
         self._write()
 
     def action_export(self) -> None:
-        summary = self.current()
+        summary = self._there()
         if summary is not None:
             from tui.places.export.screen import ExportScreen
 
@@ -338,11 +360,11 @@ def _facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
         head.append((f"  {where}", "$accent"))
     lines = [Content.assemble(*head)]
     if s.error:
-        lines.append(Content.styled(cut(s.error, width), "$error"))
+        lines += Content.styled(plain(s.error), "$error").wrap(width)
     if s.foreign:
         return [
             *lines,
-            Content.styled(cut(str(s.path), width), "$quiet"),
+            Content.styled(str(s.path), "$quiet"),
             Content("clips of another script; enter listens"),
         ]
     if s.valid:

@@ -1,0 +1,49 @@
+"""The texts of a place that its cards have no room for, in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from tui.widgets.lines import Lines, frame
+
+Text = tuple[str, Sequence[Content]]
+"""Title of a card, and its lines."""
+
+
+class WholeScreen(ModalScreen[None]):
+    """Wrapped to the screen, and scrolled where that is not enough."""
+
+    place = "whole"
+    BINDINGS: ClassVar[list[BindingType]] = [("W,escape,q", "dismiss")]
+
+    def __init__(self, texts: Sequence[Text]) -> None:
+        super().__init__()
+        self._texts = list(texts)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="whole", classes="card") as scroll:
+            frame(scroll, "Whole text", "↑↓ scroll · W or esc closes")
+            yield Lines(id="whole-text")
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+        self.call_after_refresh(self._write)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._write)
+
+    def _write(self) -> None:
+        width = max(20, self.query_one(VerticalScroll).scrollable_content_region.width)
+        found: list[Content] = []
+        for title, lines in self._texts:
+            found += [Content("")] * bool(found) + [Content.styled(title, "$accent bold")] * bool(title)
+            found += [part for line in lines for part in (line.wrap(width) if line.plain else [line])]
+        self.query_one(Lines).show(found)
