@@ -329,7 +329,7 @@ class EventTail(FileTail):
 
 
 def bites(path: Path) -> Iterator[list[AnyEvent]]:
-    """The events of a log, about a megabyte of it at a time: a long log never lies in memory as a whole."""
+    """The events of a log, a bite of it at a time: a long log never lies in memory as a whole."""
     tail = EventTail(path)
     while found := tail.events():
         yield found

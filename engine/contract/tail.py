@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-BITE = 1 << 20
+BITE = 1 << 18
 LONGEST_LINE = 1 << 25
 """Bytes that are kept of a line that does not end; what is longer is no line of ours."""
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from engine.contract.rundir import RunDir
 from tests.panel.listening import panel, running, text, told, until
 from tests.review.clips import judge, make_foreign_evaluation, make_run
 from tui.app import PanelApp
 from tui.places.new_run.screen import NewRunScreen
 from tui.places.next.screen import NextScreen
 from tui.review.evaluation import open_evaluation
+from tui.runs.history import History
 
 
 @pytest.fixture
@@ -160,3 +162,26 @@ async def test_the_chosen_advice_is_in_sight_at_every_size(runs: Path, size: tup
             await pilot.press("down")
             await pilot.pause()
             assert "▸ " in text(app)
+
+
+async def test_the_log_that_the_panel_follows_is_not_read_again_for_advice(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_again(path: Path) -> History:
+        raise AssertionError(f"{path} is read a second time")
+
+    monkeypatch.setattr(History, "of", read_again)
+    app = panel(runs, mode="next")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "rule: generic" in text(app))
+
+
+async def test_a_log_that_nobody_follows_is_read_once_for_advice(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, of = [], History.of
+    monkeypatch.setattr(History, "of", lambda path: read.append(path) or of(path))
+    app = panel(runs, run=None, mode="runs")
+    async with running(app) as pilot:
+        await until(pilot, lambda: bool(app.summaries))
+        await pilot.press("N")
+        await until(pilot, lambda: "rule: generic" in text(app))
+    assert read == [RunDir(runs / "first").events]

@@ -7,6 +7,8 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from operator import lt
 from statistics import fmean, median
 
 from engine.contract.config import Settings
@@ -84,7 +86,7 @@ def training(settings: Settings, history: History) -> Training:
         not_finite=len(history.marks),
         skipped=history.skipped,
         spikes=_spikes(losses),
-        clipped=sum(norm > settings.train.max_grad_norm for norm in norms) / len(norms) if norms else 0.0,
+        clipped=sum(map(partial(lt, settings.train.max_grad_norm), norms)) / len(norms) if norms else 0.0,
         peak_lr=max(rates, default=NAN),
         blind=math.log(history.codebook_size) if history.codebook_size > 1 else NAN,
     )
@@ -123,7 +125,7 @@ def _slope(points: list[tuple[int, float]]) -> float:
 
 
 def _finite(values: array[float]) -> array[float]:
-    return array("d", (value for value in values if math.isfinite(value)))
+    return array("d", filter(math.isfinite, values))
 
 
 def _spikes(losses: array[float], window: int = 50) -> int:

@@ -52,6 +52,8 @@ class Followed:
         self.state = RunState("waiting")
         self._tail = EventTail(run.events)
         self._vanished = 0.0
+        self.loaded = False
+        """The history is whole: all that was there has been read."""
 
     def load(self) -> None:
         """Read all that is there, from the start. May take a second for a very long log, so it is done in a thread:
@@ -63,6 +65,7 @@ class Followed:
             history.add(events)
         self.history = history
         self._look()
+        self.loaded = True
 
     def poll(self, limit: int = BITE) -> bool:
         """Read what is new, at most ``limit`` bytes; whether anything changed."""

@@ -10,7 +10,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, groupby
-from operator import attrgetter, lt
+from math import isnan
+from operator import attrgetter, le, lt, sub
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from engine.contract.events import (
 from tui.runs.series import NAN, Series, Smoothed
 
 COLUMNS = ("loss", "lr", "grad_norm", "clips_per_second", "data_wait", "scale")
+_FIELDS = [attrgetter(name) for name in ("t", "step", "skipped", "clips_seen", *COLUMNS)]
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 
 
@@ -70,7 +72,7 @@ class History:
         self.seconds = array("d")
         """Time spent since the first event, without what lies between a lost engine and its successor."""
         self.columns = {name: Series() for name in COLUMNS}
-        self.smooth = Smoothed(0.9)
+        self._smooth = Smoothed(0.9)
         self.marks: list[Mark] = []
         self.valid: list[Validation] = []
         self.valid_seconds = array("d")
@@ -203,15 +205,19 @@ class History:
         at = bisect_right(self.steps, self.valid[index].step) - 1
         return self.clips_seen[at] if at >= 0 else 0.0
 
+    @property
+    def smooth(self) -> Smoothed:
+        """The smoothed loss, brought up to date when somebody looks: most readers of a log draw no curve."""
+        losses = self.columns["loss"].values
+        while (done := len(self._smooth.values)) < len(losses):
+            self._smooth.extend(losses[done : done + 4096])
+        return self._smooth
+
     def smoothing(self, direction: int) -> float:
         """Take the next or previous smoothing; returns it."""
-        at = min(range(len(SMOOTHING)), key=lambda i: abs(SMOOTHING[i] - self.smooth.factor)) + direction
-        self._smooth_again(SMOOTHING[max(0, min(len(SMOOTHING) - 1, at))])
-        return self.smooth.factor
-
-    def _smooth_again(self, factor: float) -> None:
-        self.smooth = Smoothed(factor)
-        self.smooth.extend(self.columns["loss"].values)
+        at = min(range(len(SMOOTHING)), key=lambda i: abs(SMOOTHING[i] - self._smooth.factor)) + direction
+        self._smooth = Smoothed(SMOOTHING[max(0, min(len(SMOOTHING) - 1, at))])
+        return self._smooth.factor
 
     # -- folding events in
 
@@ -267,11 +273,15 @@ class History:
             self.last_t = event.t
         self._ticks([event.t])
 
-    def _ticks(self, times: list[float]) -> list[float]:
+    def _ticks(self, times: Sequence[float]) -> list[float]:
         """Seconds worked until each time. A clock that jumps back adds nothing and is counted."""
         last, elapsed = self.last_t, self._elapsed
         if last != last:
             self.first_t = last = times[0]
+        if last <= times[0] and all(map(le, times, times[1:])):
+            seconds = list(accumulate(map(sub, times, [last, *times]), initial=elapsed))[1:]
+            self.last_t, self._elapsed = times[-1], seconds[-1]
+            return seconds
         seconds = []
         for t in times:
             if t >= last:
@@ -287,23 +297,29 @@ class History:
         kept = self._in_order(events)
         if not kept:
             return
-        self.seconds.extend(self._ticks([event.t for event in kept]))
-        self.steps.extend([event.step for event in kept])
-        for name, series in self.columns.items():
-            series.extend(_column(kept, name))
+        times, steps, skipped, seen, *columns = (list(map(field, kept)) for field in _FIELDS)
+        self.seconds.extend(array("d", self._ticks(times)))
+        self.steps.extend(array("d", steps))
+        for series, values in zip(self.columns.values(), columns, strict=True):
+            series.extend(_column(values))
         losses = self.columns["loss"].values[-len(kept) :]
-        self.smooth.extend(losses)
-        self.marks += [
-            Mark(event.step, event.loss_reason or "no number")
-            for event, loss in zip(kept, losses, strict=True)
-            if loss != loss
-        ]
-        self.skipped = max(self.skipped, *[int(event.skipped) for event in kept])
-        last = self.clips_seen[-1] if self.clips_seen else 0.0
-        self.clips_seen.extend(accumulate(_column(kept, "clips_seen"), _not_less, initial=last))
-        self.clips_seen.pop(-len(kept) - 1)
+        if isnan(sum(losses)):
+            self.marks += [
+                Mark(event.step, event.loss_reason or "no number")
+                for event, loss in zip(kept, losses, strict=True)
+                if loss != loss
+            ]
+        self.skipped = max(self.skipped, int(max(skipped)))
+        self._count_clips(_column(seen))
         self.epoch = number(kept[-1].epoch)
         self._at = self.steps[-1]
+
+    def _count_clips(self, seen: array[float]) -> None:
+        """Clips seen never become fewer; where a step does not tell them, they are those of the step before."""
+        last = self.clips_seen[-1] if self.clips_seen else 0.0
+        if not (last <= seen[0] and all(map(le, seen, seen[1:]))):
+            seen = array("d", accumulate(seen, _not_less, initial=last))[1:]
+        self.clips_seen.extend(seen)
 
     def _in_order(self, events: list[Train]) -> list[Train]:
         """The train events whose step is beyond the last one.
@@ -327,7 +343,7 @@ class History:
             else:
                 self.out_of_order += 1
         if replaced:
-            self._smooth_again(self.smooth.factor)
+            self._smooth = Smoothed(self._smooth.factor)
         return kept
 
     def _replace(self, event: Train) -> bool:
@@ -385,10 +401,9 @@ def number(value: float | None, otherwise: float = NAN) -> float:
     return otherwise if value is None else float(value)
 
 
-def _column(events: list[Train], name: str) -> array[float]:
-    values = list(map(attrgetter(name), events))
+def _column(values: Sequence[float | None]) -> array[float]:
     try:
-        return array("d", values)
+        return array("d", values)  # type: ignore[arg-type]
     except TypeError:
         return array("d", [NAN if value is None else value for value in values])
 

@@ -25,6 +25,7 @@ from tui.review.results import Results, load_results
 from tui.review.session import default_listener
 from tui.runs import gate
 from tui.runs.draft import Draft, estimate
+from tui.runs.follow import Followed
 from tui.runs.history import History
 from tui.text import duration, gib, short
 from tui.widgets.lines import Lines, frame
@@ -43,9 +44,9 @@ class Advised(NamedTuple):
     problem: str
 
 
-def read(path: Path) -> Advised:
-    """Advice on the run in a folder, or why there is none."""
-    run, results, history = RunDir(path), None, History()
+def read(path: Path, known: History | None = None) -> Advised:
+    """Advice on the run in a folder, or why there is none; ``known`` is its history when somebody has read the log."""
+    run, results, history = RunDir(path), None, known or History()
     try:
         results = load_results(path)
     except UserError:
@@ -53,7 +54,7 @@ def read(path: Path) -> Advised:
     try:
         if not run.config.is_file():
             raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
-        history = History.of(run.events)
+        history = known or History.of(run.events)
         return Advised(path, advise(run.settings(), history, results), run.settings(), history, results, "")
     except UserError as error:
         return Advised(path, [], None, history, results, str(error))
@@ -87,7 +88,6 @@ class NextScreen(Place, Background):
 
     def on_mount(self) -> None:
         self.query_one("#advice-card", VerticalScroll).can_focus = False
-        self._read()
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         self._path = None
@@ -105,8 +105,11 @@ class NextScreen(Place, Background):
             self._problem = "No run yet. Train one first: R, then n; or type `mgl-tui demo`."
             self._write()
         elif path != self._path:
+            followed = self.panel.shown if isinstance(self.panel.shown, Followed) else None
+            if followed and not followed.loaded:
+                return  # RunChanged comes when its log is read, which need not be done twice.
             self._path = path
-            self.look_up(partial(read, path), self._have, group="advice")
+            self.look_up(partial(read, path, followed.history if followed else None), self._have, group="advice")
 
     def _have(self, found: Advised) -> None:
         if found.path == self._path:
