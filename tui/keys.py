@@ -81,7 +81,7 @@ ACTIONS: list[Action] = [
     Action("queue", "e", "empty", "empty", "Take all runs out of the queue.", 4),
     Action("queue", "s", "start", "start queue", "Start the queue if it stands still, such as after a reboot.", 3),
     # New run
-    Action("new_run", "enter", "edit", "type", "Type a value for the setting.", 2),
+    Action("new_run", "enter", "edit", "type", "Type a value for the setting; on the row start, start the run.", 2),
     Action("new_run", "left", "step(-1)", "", "Take the next smaller value."),
     Action("new_run", "right", "step(1)", "◂▸ step", "Take the next larger value.", 2),
     Action("new_run", "d", "base_value", "base", "Put the setting back to the value of the base run.", 4),
@@ -90,7 +90,7 @@ ACTIONS: list[Action] = [
     Action("new_run", "p", "preset", "preset", "Apply a preset: one-epoch gate, stability, more capacity, longer.", 5),
     Action("new_run", "y", "copy", "copy", "Copy the run as a command line.", 6),
     Action("new_run", "c", "check", "", "Run the checks again."),
-    Action("new_run", "s,ctrl+s", "start", "start", "Start the run now.", 2),
+    Action("new_run", "ctrl+s", "start", "start", "Start the run now, as enter does on the row start.", 2),
     Action("new_run", "Q", "enqueue", "queue", "Put the run in the queue; it starts when the GPU is free.", 3),
     # Monitor
     Action("monitor", "s", "stop", "stop…", "Stop the run: save and stop, stop after validation, or kill.", 2),

@@ -56,7 +56,8 @@ def test_a_key_has_one_meaning_in_a_place(place: str) -> None:
 def test_capitals_go_places_and_no_action_has_only_a_ctrl_key() -> None:
     for action in keys.ACTIONS:
         names = action.keys.split(",")
-        assert not all(name.startswith("ctrl+") for name in names)
+        by_row = action.place == "new_run" and action.action == "start"  # it has a row, where enter does it
+        assert by_row or not all(name.startswith("ctrl+") for name in names)
         if action.action.startswith("go("):
             assert names[0].isupper()
 

@@ -272,7 +272,7 @@ async def test_a_note_stays_with_its_clip_when_another_panel_moves_the_cursor(ru
         assert ratings["1"]["A"]["note"] == "hiss!"
         assert (ratings["4"]["B"]["note"], ratings["4"]["B"]["score"]) == ("", 2)
         await pilot.press("up", "up", "up", "i", "x")
-        assert stored(runs)["ratings"]["1"]["A"]["note"] == "x"
+        assert stored(runs)["ratings"]["1"]["A"]["note"] == "hiss!x"
         await pilot.press("escape")
         assert stored(runs)["ratings"]["1"]["A"]["note"] == "hiss!"
         assert stored(runs)["ratings"]["4"]["B"]["score"] == 2

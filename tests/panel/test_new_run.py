@@ -71,7 +71,7 @@ async def test_blocks_of_the_checks_keep_a_run_from_starting(new_run_panel: Star
         await pilot.press("n")
         screen = await checked(pilot)
         assert "✘" in text(app, "#checks")
-        await pilot.press("s")
+        await pilot.press("ctrl+s")
         await pilot.pause()
         assert app.screen is screen
         assert "does not exist" in said(app)
@@ -95,6 +95,8 @@ async def test_a_run_that_passes_is_made_and_started_or_queued(
         await pilot.press("n")
         await checked(pilot)
         await pilot.press("s")
+        assert not started, "s stops runs in other places, and does not start one here"
+        await pilot.press("home", "enter")
         await settle(pilot)
         assert started == ["epoch1-2"]
         assert isinstance(app.screen, MonitorScreen)

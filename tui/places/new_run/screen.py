@@ -22,7 +22,7 @@ from tui import keys
 from tui.places import run_actions
 from tui.places.dialogs import Choice, Menu
 from tui.places.new_run import words
-from tui.places.new_run.words import NAME
+from tui.places.new_run.words import NAME, START
 from tui.places.place import Place, RunsChanged
 from tui.places.whole import Text
 from tui.runs import launch, queue
@@ -140,6 +140,9 @@ class NewRunScreen(Place):
         if self._editing:
             tab = "tab completes · " if self._editing in _PATHS else ""
             frame(card, None, f"typing {self._label(self._editing)} · {tab}enter takes · esc leaves it")
+            return
+        if name == START:
+            frame(card, None, "enter starts the run")
             return
         if name == NAME or name is None:
             frame(card, None, "a name that is new")
@@ -266,14 +269,14 @@ class NewRunScreen(Place):
         self._check_soon()
 
     def _label(self, name: str) -> str:
-        return NAME if name == NAME else label(name)
+        return name if name in (NAME, START) else label(name)
 
     def _current(self) -> str:
         return str(self.query_one(Table).key or NAME)
 
     def action_step(self, direction: int) -> None:
         name = self._current()
-        if name == NAME:
+        if name in (NAME, START):
             return
         before = self.draft.value(name)
         try:
@@ -283,12 +286,16 @@ class NewRunScreen(Place):
         if self.draft.value(name) != before:
             self._changed()
 
+    @on(Table.Chosen)
     def action_edit(self) -> None:
         name = self._current()
         field = self.query_one("#edit", Field)
         if field.is_open:
             # It was only left by a click: what is typed there stays.
             field.focus()
+            return
+        if name == START:
+            self.action_start()
             return
         self._editing = name
         field.takes_path = name in _PATHS
@@ -335,7 +342,7 @@ class NewRunScreen(Place):
 
     def action_base_value(self) -> None:
         name = self._current()
-        if name != NAME and self._put({name: self.draft.base_value(name)}):
+        if name not in (NAME, START) and self._put({name: self.draft.base_value(name)}):
             self._changed()
 
     def action_all_base(self) -> None:
@@ -353,8 +360,8 @@ class NewRunScreen(Place):
 
     def _find(self, text: str) -> None:
         words = text.lower().split()
-        names = [NAME, *(name for _, names in setting_names() for name in names)]
-        found = [n for n in names if all(word in f"{n} {label(n)}".lower() for word in words)]
+        names = [START, NAME, *(name for _, names in setting_names() for name in names)]
+        found = [n for n in names if all(word in f"{n} {self._label(n)}".lower() for word in words)]
         self._close_field()
         if found:
             self.query_one(Table).go_to(found[0])

@@ -14,12 +14,15 @@ from tui.text import VERDICTS, duration, gib, value
 from tui.widgets.table import Row
 
 NAME = "name"
+START = "start"
+"""The row that starts the run."""
 _MOST_CHANGES = 5
 
 
 def rows(draft: Draft, current: Any) -> list[Row]:
     """The sheet: a row a setting, with the values that can be stepped to at the current one."""
-    found = [Row(NAME, ["name", "–", (f"  {draft.name}", "$accent bold"), ""])]
+    found = [Row(START, [("▶ start", "$accent bold"), "", "", ""])]
+    found += [Row(NAME, ["name", "–", (f"  {draft.name}", "$accent bold"), ""])]
     changed = {change.name for change in draft.changes()}
     for group, names in setting_names():
         found.append(Row(None, [("── ", "$line"), (group, "$primary"), (" " + "─" * 200, "$line")]))

@@ -213,7 +213,9 @@ class NextScreen(Place, Background):
             rest = f"; {others} other{'s' if others != 1 else ''} stay for the run after" if others else ""
             shown.append(Content(self._takes(changes)))
             shown.append(Content(f"One idea at a time{rest}."))
-        shown.append(Content.styled("Nothing starts by itself: enter opens the form, its s starts the run.", "$quiet"))
+        shown.append(
+            Content.styled("Nothing starts by itself: enter opens the form; ctrl+s there starts it.", "$quiet")
+        )
         lines.show(shown)
 
     def _takes(self, changes: dict[str, Any]) -> str:
