@@ -40,5 +40,8 @@ def logits(decoder: Any, inputs: torch.Tensor, hidden: torch.Tensor, attended: t
         encoder_attention_mask=additive_mask(attended, dtype),
         use_cache=False,
     ).last_hidden_state
+    if any(head.requires_grad for head in heads):
+        # Whoever trains the whole model wants the heads' gradient too.
+        return [head(states) for head in decoder.lm_heads]
     # Head by head: MusicgenForCausalLM's forward copies all logits into one tensor, and back in the backward pass.
     return [said.unflatten(0, states.shape[:-1]) for said in products(states.flatten(0, -2).to(dtype), heads)]

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -340,6 +341,9 @@ def test_after_a_dropout_the_buffer_is_longer_and_the_clip_goes_on(
 
 
 def _commands_of(parent: int) -> list[str]:
-    """Command lines of a process's children."""
-    pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
+    """Command lines of a process's children, those that end meanwhile left out."""
+    found = []
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with suppress(OSError):
+            found.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+    return found

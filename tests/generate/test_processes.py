@@ -111,7 +111,7 @@ def test_a_stop_of_one_process_stops_both_with_what_is_there(make_run, tmp_path,
         engines[rank].send_signal(signal.SIGTERM)
         _, said = launcher.communicate(timeout=120)
         assert launcher.returncode == 0, said
-    assert last_state(run) == {**last_state(run), "state": "stopped", "signal": "SIGTERM"}
+    assert (last_state(run).state, last_state(run).signal) == ("stopped", "SIGTERM")
     named = [run.evaluation() / file for line in lines_of(run.evaluation()) for file in line["models"].values()]
     assert sorted(named) == sorted(run.evaluation().rglob("*.wav"))
     assert 0 < len(named) < 180
