@@ -138,14 +138,19 @@ def test_the_queue_starts_a_run_without_any_panel(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '["a"', '{"a": 1}', "\xff"])
-def test_a_queue_that_cannot_be_read_is_never_written_over(tmp_path: Path, text: str) -> None:
+def test_a_queue_that_cannot_be_read_is_kept_beside_the_new_one(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "start", lambda runs_dir: False)
     run = create(tmp_path, "a", config.Settings())
     (tmp_path / "queue.json").write_text(text, encoding="latin-1")
     assert queue.entries(tmp_path) == []
-    for change in (lambda: queue.add(run), lambda: queue.remove(run), lambda: queue.empty(tmp_path)):
-        with pytest.raises(UserError, match=r"queue\.json.*mend that file, or remove it"):
-            change()
+    queue.remove(run)
+    assert queue.empty(tmp_path) == 0
     assert (tmp_path / "queue.json").read_text(encoding="latin-1") == text
+    assert queue.add(run) == 1
+    assert [run.name for run in queue.entries(tmp_path)] == ["a"]
+    assert (tmp_path / "queue.json.kept-1").read_text(encoding="latin-1") == text
 
 
 def test_names_that_are_no_run_of_the_folder_are_left_out_of_the_queue(tmp_path: Path) -> None:

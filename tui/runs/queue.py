@@ -27,10 +27,7 @@ _FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "que
 
 def entries(runs_dir: Path) -> list[RunDir]:
     """The runs that wait, in order. Names whose folder is gone are left out."""
-    try:
-        names = _read(runs_dir).value
-    except UserError:
-        return []
+    names = _read(runs_dir).value
     # A run lies in the folder itself. os.path answers for names that no folder can have, too.
     inside = [name for name in names if name not in ("", "..") and Path(name).name == name]
     return [RunDir(Path(runs_dir) / name) for name in inside if os.path.isdir(Path(runs_dir) / name)]
@@ -38,10 +35,7 @@ def entries(runs_dir: Path) -> list[RunDir]:
 
 def problems(runs_dir: Path) -> list[str]:
     """What of the queue's file cannot be read; the file is kept beside the new one when the queue is changed."""
-    try:
-        return [str(complaint) for complaint in _read(runs_dir).complaints]
-    except UserError as error:
-        return [str(error)]
+    return [str(complaint) for complaint in _read(runs_dir).complaints]
 
 
 def add(run: RunDir) -> int:
@@ -198,14 +192,14 @@ def _start(run: RunDir) -> None:
 
 
 def _read(runs_dir: Path) -> typed.Parsed[list[str]]:
-    """The names in the file, none when there is no file. UserError when it cannot be read."""
+    """The names in the file; none when there is no file, and none but a complaint when it is no queue."""
     path = Path(runs_dir) / _FILE
     if not path.exists():
         return typed.Parsed([], [])
     try:
         return typed.load(path, list[str])
     except typed.Unreadable as error:
-        raise UserError(f"The queue cannot be changed: {error}; mend that file, or remove it.") from None
+        return typed.Parsed([], [error.complaint])
 
 
 @contextmanager
