@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import pytest
+
 from engine.contract import config, rundir
 from tui.commands import find
+from tui.runs import launch
 
 
 def settings_of(file: Path, *changes: str) -> config.Settings:
@@ -26,3 +29,15 @@ def test_a_run_made_from_a_persons_own_file_has_no_parent(tmp_path: Path) -> Non
     own.write_text(config.dumps(config.Settings()), encoding="utf-8")
     assert "[run]" not in own.read_text(encoding="utf-8")
     assert settings_of(own).run == config.Run()
+
+
+def test_a_model_named_by_a_relative_path_is_looked_for_where_the_user_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(launch, "detached", lambda command, log: asked.append(list(command)) or 1)
+    monkeypatch.chdir(tmp_path)
+    run = rundir.create(tmp_path / "runs", "first", config.Settings())
+    launch.evaluate(run, models=["base", "./old/adapter", "other:best"])
+    (command,) = asked
+    assert command[command.index("--models") + 1] == f"base,{tmp_path / 'old' / 'adapter'},other:best"
