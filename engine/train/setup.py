@@ -82,6 +82,19 @@ def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
     )
 
 
+def _refuse_early(run: RunDir, settings: config.Settings) -> Path | None:
+    """What settings, metadata and file headers tell is said before a model is fetched and anything is encoded.
+
+    Returns the adapter that training goes on from, if there is one. Raises UserError.
+    """
+    refuse_strangers(settings.lora.target_modules)
+    plan(settings, train_windows(settings))
+    start_from = lora.starting_point(run, settings.lora.start_from)
+    if start_from is not None:
+        lora.refuse_other_shape(start_from, settings.lora)
+    return start_from
+
+
 def prepare_session(
     run: RunDir, settings: config.Settings, journal: Journal, accelerator: Any, resume: bool
 ) -> Session:
@@ -90,12 +103,7 @@ def prepare_session(
     Raises UserError for a model, data or settings that cannot be trained with.
     """
     device, train = accelerator.device, settings.train
-    # What settings, metadata and file headers tell is said before a model is fetched and anything is encoded.
-    refuse_strangers(settings.lora.target_modules)
-    plan(settings, train_windows(settings))
-    start_from = lora.starting_point(run, settings.lora.start_from)
-    if start_from is not None:
-        lora.refuse_other_shape(start_from, settings.lora)
+    start_from = _refuse_early(run, settings)
     last = checkpoint.last(run.checkpoints, settings) if resume else None
     able = able_to(accelerator, journal)
     dtype = DTYPES[able.precision(train.precision)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +127,7 @@ def gate(args: argparse.Namespace) -> int:
         made = gates.read(run.path)
     else:
         early = doubt(run.path, args.decision)
-        if early and not args.yes and not _agreed(early):
+        if early and not args.yes and not say.agreed(f"{early} Extend all the same?"):
             raise UserError(f"{early} Listen first (mgl-tui review {run.name}), or say it again with --yes.")
         made = gates.decide(run.path, args.decision, args.why, args.listener or default_listener())
     if args.json:
@@ -136,13 +135,6 @@ def gate(args: argparse.Namespace) -> int:
     else:
         say.line(f"{run.name}: {gates.sentence(made) if made else 'nothing is decided yet'}")
     return 0
-
-
-def _agreed(doubt: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    say.aside(f"{doubt} Extend all the same? [y/N]")
-    return input().strip().lower() in ("y", "yes")
 
 
 def advise(args: argparse.Namespace) -> int:

@@ -19,6 +19,14 @@ def aside(text: object) -> None:
     print(plain(str(text)), file=sys.stderr, flush=True)
 
 
+def agreed(question: str) -> bool:
+    """Ask a person at the terminal; no where nobody sits at it."""
+    if not sys.stdin.isatty():
+        return False
+    aside(f"{question} [y/N]")
+    return input().strip().lower() in ("y", "yes")
+
+
 def table(head: list[str], rows: list[list[str]]) -> None:
     """Rows under a head, in columns as wide as their widest cell."""
     rows = [[plain(cell) for cell in row] for row in [head, *rows]]

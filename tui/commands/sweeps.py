@@ -24,7 +24,11 @@ def make(args: argparse.Namespace) -> int:
         raise UserError(f"--top {args.top} is below 0; take how many of the best settings are to get clips.")
     name = args.name if args.name != "sweep" else _free(runs_dir)
     members = sweep.grid(base, assignments, args.seeds, name, args.top)
-    if len(members) > sweep.ASK_ABOVE and not args.yes and not _agreed(f"The grid has {len(members)} runs."):
+    if (
+        len(members) > sweep.ASK_ABOVE
+        and not args.yes
+        and not say.agreed(f"The grid has {len(members)} runs. Start them all?")
+    ):
         raise UserError(f"The grid has {len(members)} runs; give fewer values, or say it again with --yes.")
     say.aside(_cost(runs_dir, members))
     runs = sweep.create(members, runs_dir)
@@ -66,13 +70,6 @@ def _free(runs_dir: Path) -> str:
 
 def _numbered(other: str, name: str) -> bool:
     return other.removeprefix(f"{name}-").split("-")[0].isdecimal()
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    say.aside(f"{question} Start them all? [y/N]")
-    return input().strip().lower() in ("y", "yes")
 
 
 def _tell(found: sweep.Ranking, as_json: bool) -> int:
