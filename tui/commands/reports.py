@@ -168,7 +168,9 @@ def compare(args: argparse.Namespace) -> int:
     differing = {
         name: [values[name] for values in known]
         for name in config.fields()
-        if len(known) == len(chosen) and any(values[name] != known[0][name] for values in known)
+        if not name.startswith("run.")  # where it comes from is no setting that it was trained with
+        and len(known) == len(chosen)
+        and any(values[name] != known[0][name] for values in known)
     }
     pairs, why = paired.of_runs({run.name: History.of(run.events) for run in chosen})
     if args.json:
