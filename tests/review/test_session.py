@@ -13,8 +13,8 @@ from engine.contract.errors import UserError
 from tests.review.clips import make_evaluation
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import results_of
-from tui.review.session import Session, default_listener, review_path
-from tui.review.state import read_state
+from tui.review.session import ChangedElsewhere, Session, default_listener, review_path
+from tui.review.state import Read, read_state
 
 
 class Clock:
@@ -267,6 +267,23 @@ def test_a_note_is_written_to_the_clip_it_was_begun_at_and_taken_back_there(sess
     session.take_back_note("", at)
     assert session.rating(session.trials[1], "A").note == ""
     assert session.value(session.trials[4], "C") == 3
+
+
+def test_what_another_panel_writes_while_a_session_is_opened_is_noticed(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.rate(3)
+
+    def read_and_then_it_changes(path: Path) -> Read:
+        found = read_state(path)
+        session.rate(5)
+        return found
+
+    monkeypatch.setattr("tui.review.session.read_state", read_and_then_it_changes)
+    late = Session.open(session.evaluation, "anna", Review())
+    with pytest.raises(ChangedElsewhere):
+        late.rate(1)
+    assert read_state(session.path).state.ratings[session.trial.id][session.letter].score == 5
 
 
 def test_two_processes_that_judge_at_once_lose_no_score(session: Session) -> None:

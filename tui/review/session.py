@@ -88,6 +88,8 @@ class Session:
     ) -> Session:
         """The listener's session on this evaluation: the stored one, or a new one (nothing is written yet)."""
         path = review_path(evaluation, listener)
+        # Before it is read: what another panel writes meanwhile must be noticed at the first key.
+        seen = _identity(path)
         complaints: tuple[str, ...] = ()
         if path.exists():
             state, complaints = read_state(path)
@@ -100,7 +102,9 @@ class Session:
                 created=clock(),
                 trials=[],
             )
-        return cls(path, evaluation, state, review, clock, complaints)
+        session = cls(path, evaluation, state, review, clock, complaints)
+        session._written = seen
+        return session
 
     # What the screen asks
 
