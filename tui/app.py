@@ -135,9 +135,8 @@ class PanelApp(App[None]):
     def _recall(self) -> None:
         """Take up what was kept from the last start: the theme, opened folders, marks."""
         kept = remembered.load()
-        marked = kept.marked.get(str(self.runs_dir.resolve()), [])
-        self.store.opened += [path for path in map(Path, kept.opened) if path.is_dir()]
-        self.marked += [path for path in map(Path, marked) if path.is_dir()]
+        self.store.opened += remembered.folders(kept.opened)
+        self.marked += remembered.folders(kept.marked.get(str(self.runs_dir.resolve()), []))
         wanted = kept.theme or self.settings.panel.theme
         self.theme = terminal.theme_for(wanted, self.console.color_system, self.available_themes)
 

@@ -82,14 +82,15 @@ def accelerator_for(run: RunDir, settings: config.Settings) -> Any:
     )
 
 
-def _refuse_early(run: RunDir, settings: config.Settings) -> Path | None:
+def _refuse_early(run: RunDir, settings: config.Settings, resumed: bool) -> Path | None:
     """What settings, metadata and file headers tell is said before a model is fetched and anything is encoded.
 
-    Returns the adapter that training goes on from, if there is one. Raises UserError.
+    Returns the adapter that training begins from, if there is one; a run that is resumed has its own, and does not
+    need the other any more. Raises UserError.
     """
     refuse_strangers(settings.lora.target_modules)
     plan(settings, train_windows(settings))
-    start_from = lora.starting_point(run, settings.lora.start_from)
+    start_from = None if resumed else lora.starting_point(run, settings.lora.start_from)
     if start_from is not None:
         lora.refuse_other_shape(start_from, settings.lora)
     return start_from
@@ -103,8 +104,8 @@ def prepare_session(
     Raises UserError for a model, data or settings that cannot be trained with.
     """
     device, train = accelerator.device, settings.train
-    start_from = _refuse_early(run, settings)
     last = checkpoint.last(run.checkpoints, settings) if resume else None
+    start_from = _refuse_early(run, settings, last is not None)
     able = able_to(accelerator, journal)
     dtype = DTYPES[able.precision(train.precision)]
     if device.type == "cpu" and dtype != DTYPES[train.precision]:

@@ -46,6 +46,14 @@ def test_two_runs_are_paired_over_their_valid_clips(tmp_path: Path, capsys: pyte
     assert "rank16 is better than rank12 on 15 of 20 valid clips, p = 0.04." in capsys.readouterr().out
 
 
+def test_runs_of_one_name_in_two_folders_are_two_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured(tmp_path / "mine", "try", 0.1)
+    measured(tmp_path / "theirs", "try", 0.2)
+    mine, theirs = str(tmp_path / "mine" / "try"), str(tmp_path / "theirs" / "try")
+    (pair,) = compare(capsys, tmp_path, mine, theirs)["pairs"]
+    assert (pair["a"], pair["b"], pair["wins"]) == (theirs, mine, 15)
+
+
 def test_a_run_alone_is_compared_with_its_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measured(tmp_path, "rank12", 0.1)
     (pair,) = compare(capsys, tmp_path, "rank12")["pairs"]

@@ -119,6 +119,9 @@ async def test_a_damaged_memory_of_the_panel_costs_nothing(panel: Starter) -> No
     (paths.cache_dir() / "panel.json").write_text('{"theme": 5, "marked": [], "opened": "x"')
     async with panel() as (app, _):
         assert len(names(app)) == 3
+    (paths.cache_dir() / "panel.json").write_text(json.dumps({"opened": ["/" + "x" * 5000, "a\0b"]}))
+    async with panel() as (app, _):
+        assert len(names(app)) == 3
 
 
 async def test_the_palette_knows_every_action_and_every_run_by_name(panel: Starter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -118,6 +119,22 @@ def test_a_folder_with_nothing_of_the_kind_is_told_what_was_looked_for(tmp_path:
     with pytest.raises(UserError, match="no adapter, no log with losses"):
         bring_in(tmp_path / "old", tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_cannot_be_read_in_a_round_costs_itself_alone(old: Path, tmp_path: Path) -> None:
+    os.mkfifo(old / "pipe.log")
+    (old / "gone.txt").symlink_to(old / "nowhere")
+    (old / "train.log").rename(old / "loop")
+    (old / "train.log").symlink_to(old / "loop")
+    run, found = bring_in(old, tmp_path / "runs")
+    assert len(found.log.train) == 12
+    assert open_evaluation(run.path).problems == ()
+
+
+def test_a_round_in_a_folder_whose_name_is_no_utf8_is_brought_in(old: Path, tmp_path: Path) -> None:
+    odd = old.rename(tmp_path / os.fsdecode(b"caf\xe9 [b]"))
+    run, _ = bring_in(odd, tmp_path / "runs", "odd")
+    assert run.settings().run.imported
 
 
 def test_a_name_that_is_taken_is_not_overwritten(old: Path, tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract import config
+from engine.contract import config, rundir
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tests.review.clips import write_events
-from tui.runs import sweep
+from tui.runs import queue, sweep
 
 BASE = config.Settings(run=config.Run(parent="first"))
 
@@ -99,6 +99,29 @@ def test_a_name_that_is_taken_makes_no_run_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="try-rank16 exists"):
         sweep.create(grid("lora.rank=8,16"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["try-rank16"]
+
+
+def test_a_disk_that_is_full_in_the_middle_leaves_no_part_of_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = rundir.create, []
+
+    def create(runs_dir: Path, name: str, settings: config.Settings) -> RunDir:
+        if made:
+            raise UserError("the disk is full")
+        made.append(name)
+        return real(runs_dir, name, settings)
+
+    monkeypatch.setattr(rundir, "create", create)
+    with pytest.raises(UserError, match="full"):
+        sweep.create(grid("lora.rank=8,16"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_whose_runs_were_taken_away_does_not_end_the_queue(tmp_path: Path) -> None:
+    sweeps = {"gone"}
+    queue._clips_of_sweeps(tmp_path, sweeps, set())
+    assert sweeps == set()
 
 
 def test_a_sweep_that_is_none_is_said(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,8 @@ def test_a_run_goes_on_from_the_adapter_of_another_and_keeps_the_base_line(make_
     assert History.of(second.events).base_valid == start["base_loss"]
     assert store.summary(second).base_valid == start["base_loss"]
     assert "went on from the adapter `first:final`" in (second.best_model / "README.md").read_text()
+    shutil.rmtree(first.path)
+    assert train(second, second.settings(), resume=True) == "done"
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def compare(args: argparse.Namespace) -> int:
         and len(known) == len(chosen)
         and any(values[name] != known[0][name] for values in known)
     }
-    pairs, why = paired.of_runs({run.name: History.of(run.events) for run in chosen})
+    pairs, why = paired.of_runs([(run.path, History.of(run.events)) for run in chosen])
     if args.json:
         say.document(
             {

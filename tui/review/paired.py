@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,11 +77,14 @@ def pairs(models: Mapping[str, Losses]) -> list[Paired]:
     return [replace(one, p=p, corrected_over=len(found)) for one, p in zip(found, corrected, strict=True)]
 
 
-def of_runs(histories: Mapping[str, History]) -> tuple[list[Paired], str]:
+def of_runs(runs: Sequence[tuple[Path, History]]) -> tuple[list[Paired], str]:
     """Every pair of the runs' best models; of one run alone, its models. Also why there is none, else "".
 
-    Raises nothing: logs without losses a clip, and runs without shared clips, are said.
+    Raises nothing: logs without losses a clip, and runs without shared clips, are said. Runs of one name in several
+    folders are called by their paths.
     """
+    names = [path.name for path, _ in runs]
+    histories = {str(path) if names.count(path.name) > 1 else path.name: history for path, history in runs}
     if len(histories) == 1:
         models: dict[str, Losses] = dict(*(history.clip_losses() for history in histories.values()))
         if models.get("best") == models.get("final"):

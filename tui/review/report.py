@@ -124,10 +124,10 @@ def _since_parent(run: RunDir, settings: config.Settings | None) -> tuple[str | 
 
 
 def _paired(run: RunDir, history: History, parent: str | None) -> list[str]:
-    found = paired.of_runs({run.name: history})[0]
+    found = paired.of_runs([(run.path, history)])[0]
     if parent:
-        before = History.of(RunDir(run.path.parent / parent).events)
-        found += paired.of_runs({parent: before, run.name: history})[0]
+        before = RunDir(run.path.parent / parent)
+        found += paired.of_runs([(before.path, History.of(before.events)), (run.path, history)])[0]
     return [paired.sentence(pair) for pair in found]
 
 

@@ -81,7 +81,7 @@ def paired_losses(sides: Sequence[Side]) -> list[str]:
     """What the valid losses say, clip by clip, one sentence a pair; or why they say nothing."""
     if not sides:
         return []
-    found, why = paired.of_runs({side.name: side.history for side in sides})
+    found, why = paired.of_runs([(side.path, side.history) for side in sides])
     return [paired.sentence(pair) for pair in found] or ([why] if why else [])
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from engine.contract import config, events, rundir, typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
+from engine.contract.text import plain
 from tui.runs import foreign_log
 from tui.runs.foreign_log import Log
 
@@ -47,7 +48,6 @@ class Found:
     log: Log = field(default_factory=Log)
     log_file: Path | None = None
     raters: list[Path] = field(default_factory=list)
-    metadata: Path | None = None
     problems: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -66,7 +66,7 @@ def bring_in(source: Path, runs_dir: Path, name: str | None = None) -> tuple[Run
     free = rundir.free_name(
         runs_dir, name or re.sub(r"[^A-Za-z0-9._+-]+", "-", source.resolve().name).strip("-.") or "old"
     )
-    settings = config.Settings(run=config.Run(imported=True, why=f"brought in from {source.resolve()}"))
+    settings = config.Settings(run=config.Run(imported=True, why=plain(f"brought in from {source.resolve()}")))
     run = rundir.create(runs_dir, name or free, settings)
     try:
         _write_clips(run, found)
@@ -91,15 +91,22 @@ def look(source: Path) -> Found:
         if file.suffix.lower() in AUDIO:
             by_name.setdefault(file.name, []).append(file)
     for file in files:
-        if file.name == "adapter_config.json" and any((file.parent / weights).is_file() for weights in _WEIGHTS):
-            found.adapters.setdefault(_model_of(file.parent.name) or file.parent.name, file.parent)
-        elif file.name in ("metadata.json", "metadata.jsonl", "metadata.csv"):
-            found.metadata = found.metadata or file
+        _take(found, file, by_name)
+    return found
+
+
+def _take(found: Found, file: Path, by_name: Mapping[str, list[Path]]) -> None:
+    """Take what one file tells; one that cannot be read costs itself alone."""
+    try:
+        if file.name == "adapter_config.json":
+            if any((file.parent / weights).is_file() for weights in _WEIGHTS):
+                found.adapters.setdefault(_model_of(file.parent.name) or file.parent.name, file.parent)
         elif file.stem == RESULTS and file.suffix in (".json", ".jsonl"):
             _take_clips(found, file, by_name)
-        elif file.suffix.lower() in LOGS and file.name != "adapter_config.json":
+        elif file.suffix.lower() in LOGS and file.stem != "metadata":
             _take_text(found, file)
-    return found
+    except OSError as error:
+        found.problems.append(f"{file} cannot be read ({error.strerror or error})")
 
 
 def _files(source: Path) -> Iterator[Path]:
@@ -110,7 +117,9 @@ def _files(source: Path) -> Iterator[Path]:
             count += 1
             if count > MOST_FILES:
                 raise UserError(f"{source} holds more than {MOST_FILES:,} files; name the folder of one round.")
-            yield Path(folder) / name
+            # A pipe would be waited for, and a link into nothing cannot be read.
+            if (Path(folder) / name).is_file():
+                yield Path(folder) / name
 
 
 # -- clips

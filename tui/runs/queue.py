@@ -168,12 +168,16 @@ def resume_sweep(runs_dir: Path, name: str) -> list[str]:
 def _clips_of_sweeps(runs_dir: Path, sweeps: set[str], tried: set[Path]) -> None:
     """Start the next evaluation that a sweep asks for whose members are through; without any, the sweep is left."""
     name = min(sweeps)
-    due = [run for run in sweep.without_clips(runs_dir, sweep.ranking(runs_dir, name)) if run.path not in tried]
-    if not due:
-        sweeps.remove(name)
-        return
-    tried.add(due[0].path)
-    launch.evaluate(due[0])
+    try:
+        due = [run for run in sweep.without_clips(runs_dir, sweep.ranking(runs_dir, name)) if run.path not in tried]
+        if due:
+            tried.add(due[0].path)
+            launch.evaluate(due[0])
+            return
+    except UserError as error:
+        # Its runs were taken away, or one of them is being worked on: the runs that wait are not to suffer.
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} clips of the sweep {name}: {error}", flush=True)
+    sweeps.remove(name)
 
 
 def _may_start(run: RunDir) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +44,15 @@ def change(how: Callable[[Remembered], None]) -> None:
     with suppress(OSError):
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(_file(), json.dumps(typed.data(kept), indent=1) + "\n", mode=0o600)
+
+
+def folders(kept: Sequence[str]) -> list[Path]:
+    """Those that are still there."""
+    there = []
+    for path in map(Path, kept):
+        with suppress(OSError, ValueError):  # a damaged file may hold what can be no path
+            there += [path] * path.is_dir()
+    return there
 
 
 def page_token() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,10 +153,19 @@ def _word(value: Any) -> str:
 
 def create(members: Sequence[Member], runs_dir: Path) -> list[RunDir]:
     """Make the folders of all members, or of none. Raises UserError for a name that is taken or a full disk."""
+    made: list[RunDir] = []
     taken = next((member.name for member in members if (Path(runs_dir) / member.name).exists()), None)
     if taken is not None:
         raise UserError(f"The run {taken} exists in {runs_dir} and is never overwritten; take another --name.")
-    return [rundir.create(runs_dir, member.name, member.settings) for member in members]
+    try:
+        for member in members:
+            run = rundir.create(runs_dir, member.name, member.settings)
+            made.append(run)
+    except UserError:
+        for run in made:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    return made
 
 
 def members(runs_dir: Path, name: str) -> list[RunDir]:
