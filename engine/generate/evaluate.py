@@ -175,12 +175,12 @@ def _make_all(session: Session) -> None:
     """The clips that are missing, model by model."""
     missing = {model: _missing(session, model) for model in session.equals}
     total = sum(len(waiting) * session.studio(model.base).steps for model, waiting in missing.items() if waiting)
-    done = 0
+    clips, done = sum(map(len, missing.values())), 0
 
     def stepped(steps: int) -> None:
         nonlocal done
         done = min(done + steps, total)  # a batch that was repeated for want of memory counts once
-        session.journal.progress("evaluating", done, total, "steps")
+        session.journal.progress("evaluating", done * clips // total, clips, "clips")
 
     for model, waiting in missing.items():
         requests.stop_now()

@@ -71,7 +71,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
     def stepped(steps: int) -> None:
         nonlocal done
         done = min(done + steps, total)  # a batch that was repeated for want of memory counts once
-        journal.progress("evaluating", done, total, "steps")
+        journal.progress("evaluating", done * len(missing) // total, len(missing), "clips")
 
     decoder = Decoder(trainee.decoder, trainee.projection, studio.dtype)
     studio.make(

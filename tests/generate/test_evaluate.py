@@ -106,7 +106,7 @@ def test_the_log_tells_of_progress_and_of_every_clip_and_ends_as_training_did(ma
     assert all((run.path / event["file"]).is_file() for event in made)
     progress = [event for event in log if event["event"] == "progress"]
     assert progress[-1]["phase"] == "evaluating"
-    assert progress[-1]["done"] == progress[-1]["total"] > 0
+    assert (progress[-1]["done"], progress[-1]["total"], progress[-1]["unit"]) == (12, 12, "clips")
     assert not liveness.is_held(run)
 
 

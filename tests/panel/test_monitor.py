@@ -187,3 +187,15 @@ async def test_the_monitor_fits_itself_to_a_terminal_that_changes(panel: Starter
         await until(pilot, lambda: app.screen.query_one(LogView).size.width > 70)
         await pilot.press("g")
         assert app.screen.query_one(SecondChart).display
+
+
+async def test_progress_takes_the_place_of_the_progress_before_it(panel: Starter, runs_dir: Path) -> None:
+    async with panel(open_run=runs_dir / "full", mode="monitor") as (app, _):
+        log = app.screen.query_one(LogView)
+        log.clear()
+        log.add(["best: 8 clips", "evaluating 0 of 24 clips", "evaluating 5 of 24 clips"])
+        log.add(["evaluating 9 of 24 clips"])
+        assert [text for _, text in log._rows] == ["best: 8 clips", "evaluating 9 of 24 clips"]
+        log.toggle_wrap()
+        log.add(["evaluating 24 of 24 clips", "encoding 1 of 24 clips"])
+        assert [text for _, text in log._rows][1:] == ["evaluating 24 of 24 clips", "encoding 1 of 24 clips"]

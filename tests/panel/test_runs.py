@@ -205,3 +205,30 @@ async def test_the_queue_is_emptied_only_when_that_is_meant(
         await pilot.press("e", "y")
         await pilot.pause()
         assert not queue.entries(runs_dir)
+
+
+async def test_a_wide_terminal_shows_the_curve_what_changed_and_the_data(panel: Starter) -> None:
+    async with panel(size=(200, 50)) as (app, _):
+        titles, rows = app.screen.query_one(Table)._columns, [row.cells for row in app.screen.query_one(Table).rows]
+        said = {row[2]: dict(zip([column.title for column in titles], row, strict=True)) for row in rows}
+        assert "rank 12→16" in said["epoch1"]["Changed from parent"]
+        assert "█" in said["full"]["Valid"][0]
+        assert said["full"]["Data"] == "data"
+    async with panel(size=(120, 35)) as (app, _):
+        assert "Changed from parent" not in [column.title for column in app.screen.query_one(Table)._columns]
+
+
+async def test_of_steps_and_progress_in_a_row_only_the_latest_stands_beside_a_run(
+    panel: Starter, runs_dir: Path
+) -> None:
+    (runs_dir / "epoch1" / "engine.log").write_text(
+        "base model valid 2.5\n"
+        + "".join(f"step {step} loss 2.4 gn 0.1 lr 1e-4\n" for step in range(1, 50))
+        + "step 49 valid 2.3 ★ best\nbest: 8 clips\n"
+        + "".join(f"evaluating {done} of 24 clips\n" for done in range(25))
+    )
+    async with panel() as (app, _):
+        assert text(app, "#run-log").splitlines() == [
+            "base model valid 2.5", "step 49 loss 2.4 gn 0.1 lr 1e-4", "step 49 valid 2.3 ★ best", "best: 8 clips",
+            "evaluating 24 of 24 clips",
+        ]  # fmt: skip

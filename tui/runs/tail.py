@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from engine.contract.tail import FileTail
@@ -27,6 +28,26 @@ class TextTail(FileTail):
             # The first bite begins in the middle of a line.
             lines, self._skip_first = lines[1:], False
         return [log_line(line.decode("utf-8", "replace")) for line in lines]
+
+
+_PROGRESS = re.compile(r"(.+) \d+ of (\d+ .+)")
+"""What the engine's journal says of a phase: "evaluating 12 of 24 clips"."""
+
+
+def latest(lines: Iterable[str]) -> list[str]:
+    """The lines without those whose progress the next one brings up to date."""
+    kept: list[str] = []
+    for line in lines:
+        if kept and replaces(kept[-1], line):
+            kept.pop()
+        kept.append(line)
+    return kept
+
+
+def replaces(before: str, line: str) -> bool:
+    """Whether a line tells the same phase's progress as the one before it, so that it can take its place."""
+    a, b = _PROGRESS.fullmatch(before), _PROGRESS.fullmatch(line)
+    return a is not None and b is not None and a.groups() == b.groups()
 
 
 def log_line(text: str) -> str:

@@ -11,6 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.runs.tail import latest, replaces
 from tui.widgets.lines import draw
 
 KEEP = 5000
@@ -36,9 +37,15 @@ class LogView(ScrollView, can_focus=False):
         self._layout()
 
     def add(self, lines: list[str]) -> None:
-        """Lines that came at the end."""
+        """Lines that came at the end; one that tells how far a phase is takes the place of the one before it."""
         if not lines:
             return
+        lines = latest(lines)
+        if self._text and replaces(self._text[-1], lines[0]):
+            gone = len(self._text) - 1
+            self._text.pop()
+            while self._rows and self._rows[-1][0] == gone:
+                self._rows.pop()
         full = len(self._text) + len(lines) > KEEP
         first = len(self._text)
         self._text.extend(lines)

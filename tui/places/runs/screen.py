@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -13,20 +13,18 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input
 
-from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from engine.contract.text import plain
 from tui import keys
 from tui.places import run_actions
 from tui.places.place import Place, RunsChanged
+from tui.places.runs import words
 from tui.runs import queue, store
 from tui.runs.store import RunSummary
-from tui.runs.tail import TextTail
-from tui.text import NONE, STATES, cut, loss, short, size, sparkline, value, when
+from tui.text import cut
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines, frame
-from tui.widgets.table import Column, Row, Table
+from tui.widgets.table import Table
 
 _NEEDS: dict[str, Callable[[RunSummary], bool]] = {
     "stop": lambda s: s.live,
@@ -35,16 +33,6 @@ _NEEDS: dict[str, Callable[[RunSummary], bool]] = {
     "go('listen')": lambda s: bool(s.clips) and not s.live,
 }
 """What a run must be for an action to do something."""
-SORTS = ("started", "name", "state", "best valid", "listening", "disk")
-_WIDE = [
-    Column("", 1), Column("State", 7), Column("Run", 0), Column("Started", 11), Column("Ep", 4, True),
-    Column("r/α", 6, True), Column("lr", 6, True), Column("bs×ga", 5, True), Column("Best val", 9, True),
-    Column("vs base", 7, True), Column("Listen", 10), Column("Gate", 6), Column("Disk", 5, True),
-]  # fmt: skip
-_NARROW = [
-    Column("", 1), Column("State", 7), Column("Run", 0), Column("Ep", 4, True), Column("r/α", 6, True),
-    Column("lr", 6, True), Column("Best val", 8, True), Column("Listen", 9),
-]  # fmt: skip
 
 
 class RunsScreen(Place):
@@ -64,14 +52,14 @@ class RunsScreen(Place):
 
     def body(self) -> ComposeResult:
         with Container(id="runs-card", classes="card"):
-            yield Table(_WIDE, id="runs")
+            yield Table(words.COLUMNS, id="runs")
         with Container(id="runs-below"):
             yield Lines([], id="run-facts", classes="card")
             yield Lines([], id="run-log", classes="card")
         yield Field("filter by name, state, or a setting such as rank=12", id="filter")
 
     def on_mount(self) -> None:
-        self.query_one("#run-log", Lines).title("Log")
+        self.query_one("#run-log", Lines).title("Log · what matters")
         self._write()
         self.query_one(Table).focus()
 
@@ -88,41 +76,25 @@ class RunsScreen(Place):
     # -- drawing
 
     def _write(self) -> None:
-        wide = self.size.width >= 100
         self._waiting = {run.name for run in queue.entries(self.panel.runs_dir)}
         shown = self._shown()
         table = self.query_one(Table)
-        table.show([Row(s.path, self._cells(s, wide)) for s in shown], _WIDE if wide else _NARROW)
+        table.show(*words.rows(shown, self.size.width, self.panel.marked, self._waiting))
         card = self.query_one("#runs-card")
         what = "Archive" if self.panel.store.archived else "Runs"
-        words = [f"{what} {len(shown)}", f"{SORTS[self._sort]} {'↑' if self._inverted else '↓'}"]
-        title = " · ".join(words + [f"filter: {self._filter}"] * bool(self._filter))
+        said = [f"{what} {len(shown)}", f"{words.SORTS[self._sort]} {'↑' if self._inverted else '↓'}"]
+        title = " · ".join(said + [f"filter: {self._filter}"] * bool(self._filter))
         marked = len(self.panel.marked)
         notes = [f"{marked} marked · C compares" if marked else "space marks for Compare"]
-        frame(card, title, " · ".join(queue_note(self.panel.runs_dir) + notes))
+        frame(card, title, " · ".join(words.queue_note(self.panel.runs_dir) + notes))
         self._write_facts()
 
     def _shown(self) -> list[RunSummary]:
-        words = self._filter.lower().split()
-        found = [s for s in self.panel.summaries if all(_fits(s, word) for word in words)]
-        if SORTS[self._sort] != "started":
-            found.sort(key=lambda s: _sort_key(s, SORTS[self._sort]))
+        wanted, by = self._filter.lower().split(), words.SORTS[self._sort]
+        found = [s for s in self.panel.summaries if all(words.fits(s, word) for word in wanted)]
+        if by != "started":
+            found.sort(key=lambda s: words.sort_key(s, by))
         return found[::-1] if self._inverted else found
-
-    def _cells(self, s: RunSummary, wide: bool) -> list[str | tuple[str, str]]:
-        look = STATES[_look(s, self._waiting)]
-        mark = ("◆", "$accent bold") if s.path in self.panel.marked else " "
-        cells: list[str | tuple[str, str]] = [mark, (f"{look.glyph} {look.word}", f"${look.color} bold"), s.name]
-        if wide:
-            cells.append((when(s.started), "$quiet"))
-        cells += [f"{s.epoch:.2g}" if s.epoch == s.epoch else NONE, *_settings_cells(s, wide)]
-        cells.append((f"NaN @{s.non_finite}", "$error") if s.state == "failed" and s.non_finite else loss(s.best_valid))
-        if wide:
-            gain = s.best_valid - s.base_valid
-            worse = "$warning" if gain > 0 else "$success"
-            cells.append((f"{gain:+.3f}", worse) if gain == gain else NONE)
-        cells.append(s.listen or NONE)
-        return [*cells, s.gate or NONE, (size(s.disk), "$quiet")] if wide else cells
 
     @on(Table.Moved)
     def _write_facts(self) -> None:
@@ -136,8 +108,8 @@ class RunsScreen(Place):
             return
         vs = f" vs {summary.parent}" if summary.parent else ""
         facts.title(cut(f"{summary.name}{vs}", max(10, facts.size.width)))
-        facts.show(_facts(summary, max(20, facts.size.width), narrow=self.size.width < 100))
-        log.show(_last_lines(summary, max(1, log.size.height)))
+        facts.show(words.facts(summary, max(20, facts.size.width), narrow=self.size.width < words.WIDE))
+        log.show(words.told(summary, max(1, log.size.height)))
 
     def _nothing(self) -> list[Content]:
         if not self._read:
@@ -216,7 +188,7 @@ class RunsScreen(Place):
         self.query_one(Table).action_move(1)
 
     def action_sort(self) -> None:
-        self._sort = (self._sort + 1) % len(SORTS)
+        self._sort = (self._sort + 1) % len(words.SORTS)
         self._write()
 
     def action_invert(self) -> None:
@@ -296,102 +268,3 @@ class RunsScreen(Place):
         self._filter = ""
         self._write()
         self.query_one(Table).focus()
-
-
-def queue_note(runs_dir: Path) -> list[str]:
-    """How many runs wait, and whether anybody is there to start them."""
-    waiting = len(queue.entries(runs_dir))
-    if not waiting:
-        return []
-    return [f"{waiting} in the queue" + ("" if queue.runs(runs_dir) else ", which stands still: Q")]
-
-
-def _fits(summary: RunSummary, word: str) -> bool:
-    """A word is part of the name or the state; rank=4 is that setting with that value and no other."""
-    name, equals, wanted = word.partition("=")
-    if equals:
-        values = config.values(summary.settings) if summary.settings is not None else {}
-        found = [value for full, value in values.items() if name in (full, full.split(".")[1])]
-        return any(wanted in (str(value).lower(), short(value) if _is_number(value) else None) for value in found)
-    return word in f"{summary.name} {summary.state} {STATES[_look(summary)].word}".lower()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _look(summary: RunSummary, waiting: Collection[str] | None = None) -> str:
-    """Key of STATES: a run that has not begun only waits when it stands in the queue."""
-    if summary.foreign:
-        return "clips"
-    if waiting is not None and summary.state == "waiting" and summary.name not in waiting:
-        return "unqueued"
-    return summary.state
-
-
-def _sort_key(summary: RunSummary, by: str) -> tuple[Any, ...]:
-    order = list(STATES)
-    nan = summary.best_valid != summary.best_valid
-    return {
-        "name": (summary.name.lower(),),
-        "state": (order.index(summary.state),),
-        "best valid": (nan, 0.0 if nan else summary.best_valid),
-        "listening": (not summary.listen, summary.listen),
-        "disk": (-summary.disk,),
-    }[by]
-
-
-def _settings_cells(s: RunSummary, wide: bool) -> list[str | tuple[str, str]]:
-    if s.settings is None:
-        return [NONE] * (3 if wide else 2)
-    lora, train = s.settings.lora, s.settings.train
-    cells: list[str | tuple[str, str]] = [f"{lora.rank}/{lora.alpha:g}", short(train.learning_rate)]
-    return [*cells, f"{train.batch_size}×{train.gradient_accumulation_steps}"] if wide else cells
-
-
-def _facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
-    """What became of a run and what was different about it."""
-    look = STATES[_look(s)]
-    head: list[tuple[str, str] | str] = [(f"{look.glyph} {look.word}", f"${look.color} bold")]
-    if s.total_steps:
-        head.append(f"  step {s.step} of {s.total_steps}")
-    if s.resumable:
-        where = f"r resumes from step {s.checkpoint}" if s.checkpoint else "r starts it again"
-        head.append((f"  {where}", "$accent"))
-    lines = [Content.assemble(*head)]
-    if s.error:
-        lines += Content.styled(plain(s.error), "$error").wrap(width)
-    if s.foreign:
-        return [
-            *lines,
-            Content.styled(str(s.path), "$quiet"),
-            Content("clips of another script; enter listens"),
-        ]
-    if s.valid:
-        bars = sparkline(s.valid, 20)
-        best = f" best {loss(s.best_valid)} @{s.best_step}" if s.best_step else ""
-        lines.append(Content.assemble("valid ", (bars, "$primary"), f"  base {loss(s.base_valid)}{best}"))
-    if s.seconds_per_step == s.seconds_per_step:
-        lines.append(Content(f"speed {s.seconds_per_step:.2f} s/step" + (f" on {s.device}" if s.device else "")))
-    if s.listen:
-        lines.append(Content(f"listening {s.listen}"))
-    return lines + _changes(s, width, narrow=narrow)
-
-
-def _changes(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
-    if not s.parent:
-        return []
-    if not s.changed:
-        return [Content.styled(f"the same settings as {s.parent}", "$quiet")]
-    pairs = [(c.name.split(".", 1)[1], value(c.old), value(c.new)) for c in s.changed]
-    if narrow:
-        return [Content("  ".join(f"{name} {old}→{new}" for name, old, new in pairs))]
-    label = max(len(name) for name, _, _ in pairs)
-    return [Content.assemble(f"{name:<{label}}  ", (f"{old} → ", "$quiet"), (new, "bold")) for name, old, new in pairs]
-
-
-def _last_lines(s: RunSummary, count: int) -> list[Content]:
-    path = s.path / "engine.log"
-    if not path.is_file():
-        return [Content.styled("no log", "$quiet")]
-    return [Content(line) for line in TextTail(path, last_bytes=16 * 1024).lines()[-count:]]
