@@ -11,6 +11,7 @@ from the evaluation folder and from the run's events.
     loudness     BS.1770 loudness and the fixed gains that match the clips of a prompt
     envelope     waveform peaks and mel spectrogram of a clip
     statistics   sign test, permutation interval, power, consistency; and the sentences
+    pooled       several listeners together: who is preferred, how far they agree
     results      all listeners of a run, joined for statistics, notes and advice
     notes        the markdown export
     advice       the next run, with reasons

@@ -21,6 +21,7 @@ from engine.contract import typed, user_files
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from engine.contract.text import plain
+from tui.review import pooled
 from tui.review.evaluation import RESULTS, home_of
 from tui.review.report import Report, markdown, report, set_measures
 
@@ -151,6 +152,7 @@ def data(found: Report) -> str:
         "changes": [change._asdict() for change in found.changes],
         "valid": found.valid,
         "conclusions": results.sentences() if results else [],
+        "together": pooled.sentences(results) if results else [],
         "pairs": [pair.as_data() for pair in results.pairs()] if results else [],
         "means": results.means() if results else {},
         "tags": results.tags() if results else {},

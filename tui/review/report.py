@@ -15,7 +15,7 @@ from engine.contract import config, liveness, typed
 from engine.contract.errors import UserError
 from engine.contract.events import Start
 from engine.contract.rundir import RunDir
-from tui.review import loudness, paired, statistics
+from tui.review import loudness, paired, pooled, statistics
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.markdown import code, escaped, heading, points, table
 from tui.review.results import Judgement, Results, results_of
@@ -157,7 +157,7 @@ def _conclusions(found: Report) -> list[str]:
     results = found.results
     if results is None or not results.judgements:
         return ["## Result", "", "Nothing has been judged yet."]
-    lines = [*results.sentences()]
+    lines = [*results.sentences(), *pooled.sentences(results)]
     if len({session.mode for session in results.sessions}) > 1:
         lines.append("some scored and some ranked: points and places are mixed in what follows for all")
     for session in results.sessions:

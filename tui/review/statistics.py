@@ -133,6 +133,36 @@ def _interval(differences: tuple[float | Fraction, ...], alpha: float) -> tuple[
     return _at_rank(ordered, rank), _at_rank(ordered[::-1], rank)
 
 
+def flip_test(differences: Sequence[float | Fraction]) -> tuple[float, bool]:
+    """Two-sided p of the permutation test that swaps two models in any of these comparisons; and whether it is drawn.
+
+    All 2^n ways are counted by their sums; where that would take longer than ``EXACT_WORK`` allows, ``SUBSETS`` are
+    drawn, always the same ones, and the data count as one of them. (1.0, False) without a difference.
+    """
+    steps, _ = _steps([difference for difference in differences if difference])
+    seen = abs(sum(steps))
+    if len(steps) * (sum(map(abs, steps)) + 1) > EXACT_WORK:
+        return _drawn_flips(steps, seen), True
+    sums: Counter[int] = Counter({0: 1})
+    for step in steps:
+        grown: Counter[int] = Counter()
+        for total, count in sums.items():
+            grown[total + step] += count
+            grown[total - step] += count
+        sums = grown
+    return sum(count for total, count in sums.items() if abs(total) >= seen) / 2 ** len(steps), False
+
+
+def _drawn_flips(steps: Sequence[int], seen: int) -> float:
+    import numpy as np
+
+    rng, values, far = np.random.default_rng(0), np.asarray(steps, dtype=np.float64), 1
+    for _ in range(0, SUBSETS, 1000):
+        signs = rng.integers(0, 2, (1000, len(steps))) * 2 - 1
+        far += int((np.abs(signs @ values) >= seen - 1e-9).sum())
+    return far / (SUBSETS + 1)
+
+
 def _steps(differences: Sequence[float | Fraction]) -> tuple[list[int], int]:
     """The differences as whole numbers of a common unit, and how many units make one."""
     exact = [Fraction(d).limit_denominator(1000) for d in differences]

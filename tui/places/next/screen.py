@@ -19,6 +19,7 @@ from tui import keys
 from tui.places.background import Background
 from tui.places.dialogs import Ask, Choice, Menu
 from tui.places.place import Place, RunChanged, RunsChanged
+from tui.review import pooled
 from tui.review.advice import advise
 from tui.review.gate import UNHEARD, heard
 from tui.review.results import Results, load_results
@@ -42,22 +43,26 @@ class Advised(NamedTuple):
     history: History
     results: Results | None
     problem: str
+    together: tuple[str, ...] = ()
+    """What several listeners say together."""
 
 
 def read(path: Path, known: History | None = None) -> Advised:
     """Advice on the run in a folder, or why there is none; ``known`` is its history when somebody has read the log."""
     run, results, history = RunDir(path), None, known or History()
+    together: tuple[str, ...] = ()
     try:
         results = load_results(path)
+        together = tuple(pooled.sentences(results))
     except UserError:
         pass  # A run without clips has advice from its curves.
     try:
         if not run.config.is_file():
             raise UserError(f"{path.name} is a folder of clips without settings: advice needs a run.")
         history = known or History.of(run.events)
-        return Advised(path, advise(run.settings(), history, results), run.settings(), history, results, "")
+        return Advised(path, advise(run.settings(), history, results), run.settings(), history, results, "", together)
     except UserError as error:
-        return Advised(path, [], None, history, results, str(error))
+        return Advised(path, [], None, history, results, str(error), together)
 
 
 class NextScreen(Place, Background):
@@ -135,6 +140,8 @@ class NextScreen(Place, Background):
         for at, advice in enumerate(self._advice):
             starts.append(len(shown))
             shown += self._lines_of(at, advice)
+        for said in self._found.together if self._found else ():
+            shown += Content.styled(said, "$quiet").wrap(max(20, self.size.width - 6))
         lines.show(shown)
         self.call_after_refresh(self._keep_in_sight, starts)
         self._write_taken()
