@@ -52,6 +52,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
+    import msgspec
+
     from engine.data.check import check as check_settings
     from engine.data.check import fix_split
 
@@ -59,9 +61,11 @@ def check(args: argparse.Namespace) -> int:
     if args.fix_split:
         print(fix_split(settings, _bar("listening")))
         return 0
-    findings = check_settings(settings, _bar("listening"))
+    findings, clips = check_settings(settings, _bar("listening"))
     if args.json:
-        print(json.dumps({"findings": [finding.as_dict() for finding in findings]}))
+        print(
+            json.dumps({"findings": [finding.as_dict() for finding in findings], "clips": msgspec.to_builtins(clips)})
+        )
     else:
         for finding in findings:
             print(finding)

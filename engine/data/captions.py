@@ -69,11 +69,15 @@ def is_foreign(caption: str, tokenizer: Any) -> bool:
     return bool(tokens) and sum(token in ("<unk>", "[UNK]") for token in tokens) / len(tokens) > FOREIGN_SHARE
 
 
+def words(caption: str) -> set[str]:
+    return set(_WORD.findall(caption.lower()))
+
+
 def misspellings(captions: list[str]) -> list[Misspelling]:
     """Rare words one slip away from a word that many captions have, the most frequent first."""
     counts: Counter[str] = Counter()
     for caption in captions:
-        counts.update(set(_WORD.findall(caption.lower())))
+        counts.update(words(caption))
     common = {word: n for word, n in counts.items() if n >= MANY and len(word) >= SHORTEST_WORD}
     found = []
     for word, count in counts.items():

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from engine.contract import config
+from engine.contract.data.metadata import Clip
 from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
 from engine.data.audio import gone, read_for_model
 from engine.data.cache import Digests, Store
-from engine.data.metadata import Clip
 from engine.data.survey import used_clips
 from engine.memory import Shortage
 from engine.model import load

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from engine.contract import config
+from engine.contract.data import metadata
+from engine.contract.data.metadata import Clip
 from engine.contract.errors import UserError
-from engine.data import metadata, resources
+from engine.data import resources
 from engine.data.audio import seconds_of
-from engine.data.metadata import Clip
 
 
 def used_clips(data: config.Data) -> tuple[list[Clip], list[Clip]]:

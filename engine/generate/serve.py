@@ -105,7 +105,7 @@ class Desk:
 
 def captions_of(run: Path) -> list[str]:
     """Some captions of the run's training clips, from all over the data set. Raises UserError when it has none."""
-    from engine.data import metadata
+    from engine.contract.data import metadata
 
     clips = metadata.read(open_run(run).settings().data)
     texts = list(dict.fromkeys(clip.text for clip in clips if clip.split == "train" and clip.text.strip()))

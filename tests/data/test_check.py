@@ -15,12 +15,14 @@ import pytest
 import soundfile
 
 from engine.contract import config
-from engine.data import metadata
+from engine.contract.data import metadata
+from engine.contract.data.split import split_by_track, track_names
+from engine.contract.paths import cache_dir
+from engine.data import scan
 from engine.data.captions import is_foreign, misspellings, says_nothing
 from engine.data.check import check, fix_split
 from engine.data.findings import Finding
 from engine.data.resources import gpu_bytes, mismatch
-from engine.data.split import split_by_track, track_names
 from tests.data.conftest import RATE, music, write
 
 IDS = {
@@ -61,7 +63,7 @@ class Data:
         return config.override(config.Settings(), assignments + self.assignments)
 
     def findings(self) -> dict[str, Finding]:
-        return {finding.id: finding for finding in check(self.settings())}
+        return {finding.id: finding for finding in check(self.settings()).findings}
 
 
 @pytest.fixture
@@ -297,7 +299,7 @@ def test_a_save_interval_that_never_comes_is_told(data: Data) -> None:
 def test_broken_metadata_and_a_missing_model_block_side_by_side(data: Data) -> None:
     settings = config.override(data.settings(), ['model.base="/no/such/model"'])
     (data.folder / "metadata.json").write_text("[{")
-    findings = {finding.id: finding for finding in check(settings)}
+    findings = {finding.id: finding for finding in check(settings).findings}
     assert findings["metadata"].severity == findings["model-missing"].severity == "block"
 
 
@@ -374,9 +376,65 @@ def test_the_command_prints_json_and_its_status_tells_whether_anything_blocks(da
     assert done.returncode == 0, done.stderr
     findings = json.loads(done.stdout)["findings"]
     assert {finding["id"] for finding in findings} == IDS
-    assert set(findings[0]) == {"id", "severity", "count", "examples", "message", "fix"}
+    assert set(findings[0]) == {"id", "severity", "count", "examples", "message", "fix", "clips"}
     (data.folder / "train/songb.wav").unlink()
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+def test_each_clip_is_told_with_what_was_found_of_it(data: Data) -> None:
+    data.add("train/beat_beat33_01_0000.wav", np.stack([music(70, 5.0)] * 2, axis=1))
+    data.add("valid/beat_beat33_02_0004.wav", music(71, 5.0), rate=RATE // 2)
+    data.add("train/silent.wav", np.zeros(8 * RATE))
+    (data.folder / "train/songb.wav").unlink()
+    checked = check(data.settings())
+    clips = {clip.name: clip for clip in checked.clips}
+    assert [clip.name for clip in checked.clips] == [entry["audio"] for entry in data.entries]
+    stereo = clips["train/beat_beat33_01_0000.wav"]
+    assert (stereo.seconds, stereo.channels, stereo.sample_rate) == (5.0, 2, RATE)
+    assert (stereo.split, stereo.caption) == ("train", "warm drums 6")
+    assert stereo.track == clips["valid/beat_beat33_02_0004.wav"].track
+    assert stereo.findings == ["wrong-duration", "track-leak"]
+    assert stereo.lufs is not None
+    assert -30 < stereo.lufs < -5
+    assert clips["train/silent.wav"].lufs is None
+    missing = clips["train/songb.wav"]
+    assert (missing.seconds, missing.lufs, missing.findings) == (0.0, None, ["missing-file"])
+    leak = next(finding for finding in checked.findings if finding.id == "track-leak")
+    assert leak.clips == ["train/beat_beat33_01_0000.wav", "valid/beat_beat33_02_0004.wav"]
+
+
+def test_a_second_check_listens_only_to_files_that_changed(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = check(data.settings())
+    listened: list[Path] = []
+
+    def measure(file: Path) -> scan.Measured:
+        listened.append(file)
+        return real(file)
+
+    real = scan.measure
+    monkeypatch.setattr(scan, "measure", measure)
+    assert check(data.settings()) == first
+    assert listened == []
+    data.add("train/songb.wav", music(77))
+    del data.entries[1]
+    again = check(data.settings())
+    assert [file.name for file in listened] == ["songb.wav"]
+    assert again.clips != first.clips
+    kept = scan.kept_file(cache_dir(), data.folder)
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert check(data.settings()) == again
+
+
+def test_what_was_listened_to_before_an_interruption_is_kept(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(data.settings(), interrupt)
+    told: list[tuple[int, int]] = []
+    check(data.settings(), lambda *now: told.append(now))
+    assert told[0] == (3, 6)
 
 
 def test_the_check_needs_no_torch(data: Data, tmp_path: Path) -> None:
@@ -393,7 +451,7 @@ def test_many_files_are_listened_to_in_several_processes(data: Data) -> None:
     for number in range(30):
         data.add(f"train/extra{chr(97 + number % 26)}{number}.wav", music(200 + number, 8.0))
     told: list[tuple[int, int]] = []
-    findings = {finding.id: finding for finding in check(data.settings(), lambda *now: told.append(now))}
+    findings = {finding.id: finding for finding in check(data.settings(), lambda *now: told.append(now)).findings}
     assert told[-1] == (36, 36)
     assert findings["duplicate-audio"].severity == "ok"
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from engine.contract import config
+from engine.contract.data import metadata
 from engine.contract.errors import UserError
-from engine.data import dataset, metadata
+from engine.data import dataset
 from engine.data.dataset import Dataset, prepare, windows
 from engine.model import load
 from tests.data.conftest import music, write

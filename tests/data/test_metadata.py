@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.contract import config
+from engine.contract.data import metadata
 from engine.contract.errors import UserError
-from engine.data import metadata
 
 
 def read(folder: Path, name: str = "metadata.json") -> list[tuple[str, str, str]]:

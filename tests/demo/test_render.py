@@ -45,5 +45,5 @@ def test_no_tune_is_both_learnt_and_validated():
 def test_the_data_check_finds_nothing_wrong(folder):
     settings = config.load(folder / "config.toml")
     assert settings.model.base == "demo"
-    about_data = [finding for finding in check(settings) if finding.severity in ("warn", "block")]
+    about_data = [finding for finding in check(settings).findings if finding.severity in ("warn", "block")]
     assert about_data == []

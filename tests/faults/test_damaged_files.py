@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from engine.contract import prompts, sound
 from engine.contract.config import Settings, override
+from engine.contract.data import metadata
 from engine.contract.errors import UserError
 from engine.contract.events import EventLog
-from engine.data import metadata
 from engine.train import checkpoint
 from tests.faults.damage import also_found, damaged, damaged_bytes
 from tests.review.clips import judge, make_run

@@ -24,19 +24,24 @@ def check_all(args: argparse.Namespace) -> int:
         return _fix_split(settings)
     from tui.audio.doctor import audio_findings
 
-    findings = engine_findings(settings) + audio_findings(settings.audio.browser_port, settings.audio.browser_socket)
+    checked = engine_check(settings)
+    findings = checked["findings"] + audio_findings(settings.audio.browser_port, settings.audio.browser_socket)
     if args.json:
-        say.document({"findings": findings})
+        say.document({"findings": findings, "clips": checked["clips"]})
     else:
         show(findings)
     return 1 if any(finding["severity"] == "block" for finding in findings) else 0
 
 
-def engine_findings(settings: config.Settings) -> list[dict[str, Any]]:
-    """What ``python -m engine check`` finds; its progress goes to our stderr. Raises UserError when it cannot run."""
+def engine_check(settings: config.Settings) -> dict[str, Any]:
+    """The "findings" and "clips" of ``python -m engine check``; its progress goes to our stderr.
+
+    Raises UserError when it cannot run.
+    """
     done = _engine_check(settings, "--json")
     try:
-        return list(json.loads(done.stdout)["findings"])
+        checked = json.loads(done.stdout)
+        return {"findings": list(checked["findings"]), "clips": list(checked["clips"])}
     except (ValueError, KeyError):
         raise UserError(_last_line(done.stderr)) from None
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.contract import config
+from engine.contract.data.checked import CheckedClip
 from tui.runs.draft import Finding
 
 
@@ -23,6 +26,10 @@ class Checked:
     """Finding id -> its message."""
     train_clips: int = 0
     """0 when the data could not be read."""
+    clips: list[CheckedClip] = field(default_factory=list)
+    """In the metadata's order; empty when it could not be read."""
+    concerned: dict[str, list[str]] = field(default_factory=dict)
+    """Finding id -> names of the clips that it concerns."""
 
     def message(self, id: str) -> str:
         return self.messages.get(id, "")
@@ -48,7 +55,9 @@ async def run_checks(settings: config.Settings) -> Checked:
 
 def _checked(out: bytes, err: bytes) -> Checked:
     try:
-        rows: list[dict[str, Any]] = json.loads(out)["findings"]
+        answer = json.loads(out)
+        rows: list[dict[str, Any]] = answer["findings"]
+        clips = msgspec.convert(answer["clips"], list[CheckedClip])
     except (ValueError, KeyError, TypeError):
         last = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
         return Checked([Finding("warn", f"the checks could not be run: {last[0]}")])
@@ -56,4 +65,6 @@ def _checked(out: bytes, err: bytes) -> Checked:
         [Finding(row["severity"], row["message"], row.get("fix", "")) for row in rows],
         {row["id"]: row["message"] for row in rows},
         next((int(row["count"]) for row in rows if row["id"] == "steps"), 0),
+        clips,
+        {row["id"]: row["clips"] for row in rows if row["clips"]},
     )

@@ -9,11 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
+from engine.contract.data.metadata import Clip
 from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
-from engine.data.metadata import Clip
 
 VALID_SHARE = 0.1
 _SEPARATORS = re.compile(r"[_\-. ]+")
@@ -50,6 +48,13 @@ def _track(stem: str) -> str:
     return "_".join([*head, numbers[0]]) if len(numbers) > 1 else ""
 
 
+def tracks(clips: list[Clip], pairs: Iterable[tuple[int, int]] = ()) -> list[str]:
+    """The name of each clip's track: that of the first clip among those that are pieces of one, or share audio."""
+    names = track_names([clip.name for clip in clips])
+    first: dict[int, str] = {}
+    return [first.setdefault(root, name) for root, name in zip(groups(clips, pairs), names, strict=True)]
+
+
 def groups(clips: list[Clip], pairs: Iterable[tuple[int, int]]) -> list[int]:
     """A group number per clip: clips of one track by name, or joined by a pair that shares audio, have the same."""
     parent = list(range(len(clips)))
@@ -68,18 +73,23 @@ def groups(clips: list[Clip], pairs: Iterable[tuple[int, int]]) -> list[int]:
     return [root(number) for number in range(len(clips))]
 
 
-def split_by_track(clips: list[Clip], pairs: Iterable[tuple[int, int]], seed: int = 0) -> list[str]:
-    """ "train" or "valid" per clip, about VALID_SHARE valid, no track on both sides. Raises UserError for one track.
+def split_by_track(
+    clips: list[Clip], pairs: Iterable[tuple[int, int]] = (), seed: int = 0, share: float = VALID_SHARE
+) -> list[str]:
+    """ "train" or "valid" per clip, about ``share`` of them valid, no track on both sides.
 
-    Clips of another split, such as "test", stay where they are.
+    ``pairs`` are numbers of clips that share audio. Clips of another split, such as "test", stay where they are. Raises
+    UserError when all clips are of one track.
     """
+    import numpy as np
+
     members = defaultdict(list)
     for number, root in enumerate(groups(clips, pairs)):
         if clips[number].split in ("train", "valid"):
             members[root].append(number)
     if len(members) < 2:
         raise UserError("All clips are of one track, so no split can keep it on one side; add clips of another track.")
-    wanted = max(1, round(sum(map(len, members.values())) * VALID_SHARE))
+    wanted = max(1, round(sum(map(len, members.values())) * share))
     order = [list(members.values())[index] for index in np.random.default_rng(seed).permutation(len(members))]
     splits = ["train" if clip.split == "valid" else clip.split for clip in clips]
     taken = 0
