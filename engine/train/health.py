@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple, TypeVar
 
+from engine.contract.bounds import MEMORISED
 from engine.contract.events import AnyEvent, Best, Gpu, Start, Train, Valid
 from engine.train.journal import Journal
 
@@ -64,7 +65,7 @@ def report(journal: Journal, *, ended: bool = False) -> None:
 def start(loss: float, codebook_size: int) -> Verdict:
     """Whether the base model knows this kind of audio at all: bad at blind guessing's loss or above."""
     blind = math.log(codebook_size)
-    evidence = f"starts at {loss:.3f}, blind guessing is {blind:.3f}"
+    evidence = f"the base model starts at {loss:.3f}, blind guessing is {blind:.3f}"
     if not loss < blind:
         return Verdict("start", "bad", evidence)
     return Verdict("start", "warn" if loss >= WARN_SHARE * blind else "ok", evidence)
@@ -123,14 +124,15 @@ def divergence(valid: Sequence[Valid]) -> Verdict | None:
     if len(known) < 2 or known[0][0] != 0:
         return None
     base, (step, now) = known[0][1], known[-1]
-    evidence = f"valid {now:.3f} at step {step}, base {base:.3f} ({now - base:+.3f})"
+    where = "below" if now < base else "above"
+    evidence = f"valid {now:.3f} at step {step}, {abs(now - base):.3f} {where} base {base:.3f}"
     if now > base + 10 * RISE:
         return Verdict("divergence", "bad", evidence)
     return Verdict("divergence", "warn" if now > base + RISE else "ok", evidence)
 
 
 def overfitting(steps: Sequence[Train], valid: Sequence[Valid]) -> Verdict | None:
-    """Valid loss rising since its best while train loss falls."""
+    """Valid loss rising since its best while train loss falls, or train loss far below it."""
     known = [(step, loss) for step, loss in _losses(valid) if step > 0]
     if len(known) < 2:
         return None
@@ -141,11 +143,14 @@ def overfitting(steps: Sequence[Train], valid: Sequence[Valid]) -> Verdict | Non
     before = [loss for step, loss in train if step <= best_step]
     after = [loss for step, loss in train if step > best_step]
     fell = _tail_mean(before) - _tail_mean(after) if before and after else 0.0
-    gap = f", valid - train {known[-1][1] - sample[-1][1]:+.3f}" if sample else ""
+    now, learned = known[-1][1], sample[-1][1] if sample else _end_mean([loss for _, loss in _losses(steps)])
+    gap = f", train {learned:.3f} where valid is {now:.3f}" if math.isfinite(learned) else ""
     if rise > RISE and fell > 0:
-        evidence = f"valid +{rise:.3f} since step {best_step}, train {-fell:+.3f}{gap}"
+        evidence = f"overfitting: valid +{rise:.3f} since step {best_step}, train {-fell:+.3f}{gap}"
         return Verdict("overfitting", "bad" if rise > 10 * RISE else "warn", evidence)
-    return Verdict("overfitting", "ok", f"valid {rise:+.3f} since its best{gap}")
+    if now - learned > MEMORISED * now:
+        return Verdict("overfitting", "warn", f"overfitting{gap.replace(',', ':', 1)}: the clips are learned by heart")
+    return Verdict("overfitting", "ok", f"no overfitting: valid {rise:+.3f} since its best{gap}")
 
 
 def underfitting(valid: Sequence[Valid]) -> Verdict | None:
@@ -154,8 +159,10 @@ def underfitting(valid: Sequence[Valid]) -> Verdict | None:
     if len(known) < 4:
         return None
     (first, before), (last, now) = known[len(known) * 2 // 3 - 1], known[-1]
-    evidence = f"valid {now - before:+.3f} in the last {last - first} of {last} steps"
-    return Verdict("underfitting", "warn" if before - now > RISE else "ok", evidence)
+    falls = before - now > RISE
+    evidence = f"{now - before:+.3f} in the last {last - first} of {last} steps"
+    said = "valid still falls" if falls else "valid has come to rest"
+    return Verdict("underfitting", "warn" if falls else "ok", f"{said}: {evidence}")
 
 
 def plateau(valid: Sequence[Valid]) -> Verdict | None:
@@ -165,8 +172,9 @@ def plateau(valid: Sequence[Valid]) -> Verdict | None:
         return None
     half = known[len(known) // 2 :]
     spread = max(loss for _, loss in half) - min(loss for _, loss in half)
-    evidence = f"valid moved by {spread:.3f} since step {half[0][0]}"
-    return Verdict("plateau", "warn" if spread < RISE / 4 else "ok", evidence)
+    flat = spread < RISE / 4
+    evidence = f"{'a' if flat else 'no'} plateau: valid moved by {spread:.3f} since step {half[0][0]}"
+    return Verdict("plateau", "warn" if flat else "ok", evidence)
 
 
 def learning_rate(steps: Sequence[Train], start_event: Start | None) -> Verdict | None:
@@ -177,7 +185,7 @@ def learning_rate(steps: Sequence[Train], start_event: Start | None) -> Verdict 
     if last < warmup:
         evidence = f"{last} steps of a warm-up of {warmup}: the learning rate only reached {peak:.2g}"
         return Verdict("learning-rate", "bad", evidence)
-    return Verdict("learning-rate", "ok", f"up at step {warmup}, {peak:.2g} at its peak")
+    return Verdict("learning-rate", "ok", f"learning rate up at step {warmup}, {peak:.2g} at its peak")
 
 
 def throughput(steps: Sequence[Train]) -> Verdict | None:
@@ -210,7 +218,9 @@ def throttling(gpu: Sequence[Gpu]) -> Verdict | None:
     shares = {kind: sum(kind in reasons for reasons in told) / len(told) for kind in kinds}
     # What the hardware slows down for without saying is mostly heat.
     unsaid = f", hardware {shares['hardware']:.0%}" if shares["hardware"] else ""
-    evidence = f"thermal {shares['thermal']:.0%}, power {shares['power']:.0%}{unsaid} of {len(told)} samples"
+    evidence = (
+        f"clocks lowered: thermal {shares['thermal']:.0%}, power {shares['power']:.0%}{unsaid} of {len(told)} samples"
+    )
     slow = shares["thermal"] + shares["hardware"] > 0.02 or shares["power"] > THROTTLED
     return Verdict("throttling", "warn" if slow else "ok", evidence)
 
@@ -233,6 +243,11 @@ def _by_step(events: Events, kind: type[Step]) -> list[Step]:
 
 def _losses(events: Sequence[Train] | Sequence[Valid]) -> list[tuple[int, float]]:
     return [(event.step, event.loss) for event in events if event.loss is not None]
+
+
+def _end_mean(values: list[float]) -> float:
+    """Mean of the last tenth, five at least; NaN of too few."""
+    return sum(tail) / len(tail) if len(tail := values[-max(5, len(values) // 10) :]) >= 5 else math.nan
 
 
 def _tail_mean(values: list[float]) -> float:

@@ -12,7 +12,7 @@ import pytest
 
 from engine.contract.events import AnyEvent, EventTail, of, parse
 from tests.panel import recording
-from tui.runs.history import History
+from tui.runs.history import History, smoothing_for
 from tui.runs.series import Series, Smoothed, envelope
 from tui.runs.tail import TextTail, log_line
 
@@ -150,6 +150,23 @@ def test_an_envelope_misses_no_spike() -> None:
     columns = envelope(array("d", range(5000)), series, 0, 4999, 80)
     assert len(columns) == 80
     assert max(high for _, _, high in columns) == 9.0
+
+
+@pytest.mark.parametrize(
+    ("steps", "factor"), [(0, 0.0), (30, 0.5), (120, 0.8), (248, 0.9), (1000, 0.98), (10**6, 0.98)]
+)
+def test_a_short_run_is_smoothed_less(steps: int, factor: float) -> None:
+    assert smoothing_for(steps) == factor
+
+
+def test_the_smoothing_that_was_chosen_stays_as_the_run_goes_on() -> None:
+    history = History()
+    history.add([train(step) for step in range(1, 121)])
+    assert history.smooth.factor == 0.8
+    assert history.smoothing(1) == 0.9
+    history.add([train(step) for step in range(121, 2000)])
+    assert history.smooth.factor == 0.9
+    assert len(history.smooth.values) == 1999
 
 
 def test_smoothing_does_not_depend_on_how_the_values_came() -> None:

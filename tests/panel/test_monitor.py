@@ -199,3 +199,20 @@ async def test_progress_takes_the_place_of_the_progress_before_it(panel: Starter
         log.toggle_wrap()
         log.add(["evaluating 24 of 24 clips", "encoding 1 of 24 clips"])
         assert [text for _, text in log._rows][1:] == ["evaluating 24 of 24 clips", "encoding 1 of 24 clips"]
+
+
+async def test_a_large_terminal_shows_all_charts_at_once(panel: Starter, runs_dir: Path) -> None:
+    async with panel(open_run=runs_dir / "full", mode="monitor", size=(200, 50)) as (app, pilot):
+        charts = [chart for chart in app.screen.query(SecondChart).results(SecondChart) if chart.display]
+        assert [str(chart.border_title) for chart in charts] == [
+            "Learning rate", "Gradient norm", "Clips a second", "Memory, GiB",
+        ]  # fmt: skip
+        assert all(any("⠉" <= sign <= "⣿" for line in chart.lines for sign in line.plain) for chart in charts)
+        await pilot.resize_terminal(120, 35)
+        await pilot.pause()
+        assert [chart.id for chart in charts if chart.display] == ["second"]
+
+
+async def test_a_run_that_is_done_says_where_to_go(panel: Starter, runs_dir: Path) -> None:
+    async with panel(open_run=runs_dir / "full", mode="monitor") as (app, _):
+        assert "e makes its clips" in text(app, "#progress")

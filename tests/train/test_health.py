@@ -112,7 +112,25 @@ def test_overfitting_is_valid_rising_while_train_falls() -> None:
 def test_a_training_sample_gives_the_gap_between_train_and_valid() -> None:
     found = verdict("overfitting", [*steps([3.0] * 30), *valid([4.0, 3.5, 3.4], train_sample_loss=3.1)])
     assert found is not None
-    assert "valid - train +0.300" in found.evidence
+    assert found.verdict == "ok"
+    assert "train 3.100 where valid is 3.400" in found.evidence
+
+
+@pytest.mark.parametrize(("train", "expected"), [(0.02, "warn"), (0.18, "warn"), (0.2, "ok")])
+def test_clips_that_are_learned_by_heart_are_overfitting_though_valid_still_falls(train: float, expected: str) -> None:
+    found = verdict("overfitting", [*steps([train] * 30), *valid([0.44, 0.3, 0.26, 0.25])])
+    assert found is not None
+    assert found.verdict == expected
+    assert f"train {train:.3f} where valid is 0.250" in found.evidence
+
+
+def test_every_verdict_names_what_it_is_about() -> None:
+    course = [START, *steps([4 - 0.01 * n for n in range(60)]), *valid([4.0, 3.8, 3.6, 3.5, 3.45, 3.42, 3.41])]
+    said = [found.evidence for found in verdicts(course, ended=True)]
+    assert len(said) == len(set(said)) >= 10
+    subjects = ("valid", "base model", "train", "learning rate", "NaN", "spike", "clips/s", "data", "plateau", "best")
+    assert [text for text in said if not any(subject in text for subject in subjects)] == []
+    assert "learning rate up at step 10, 0.0001 at its peak" in said
 
 
 def test_underfitting_is_valid_still_falling_at_the_end() -> None:

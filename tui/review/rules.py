@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.contract.bounds import MEMORISED
 from engine.contract.config import Settings
 from tui.review import statistics
 from tui.review.facts import Listening, Training
@@ -20,8 +21,6 @@ FALLING = -0.005
 """Valid loss per 100 steps, relative to the loss, below which it is still falling."""
 SMALL_GAIN = 0.01
 """Share of the base model's loss below which training has hardly moved it."""
-MEMORISED = 0.25
-"""Share of the valid loss by which it may stand above the train loss; beyond it the clips are learned by heart."""
 STEADY = 16
 """Clips a step from which on the gradient of LoRA fine-tuning is smooth enough that more would not help."""
 

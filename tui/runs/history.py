@@ -36,6 +36,15 @@ from tui.runs.series import NAN, Series, Smoothed
 COLUMNS = ("loss", "lr", "grad_norm", "clips_per_second", "data_wait", "scale")
 _FIELDS = [attrgetter(name) for name in ("t", "step", "skipped", "clips_seen", *COLUMNS)]
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+_MOST_UNASKED = 0.98
+_SHARE_SMOOTHED = 1 / 15
+"""Of a run's steps, what a mean that nobody chose looks back over at most: in a short run more would show its past."""
+
+
+def smoothing_for(steps: float) -> float:
+    """The factor of a moving mean that fits a run of so many steps; it looks back over about 1 / (1 - factor)."""
+    fitting = [f for f in SMOOTHING if f <= _MOST_UNASKED and 1 / (1 - f) <= max(1.0, steps * _SHARE_SMOOTHED) + 1e-9]
+    return fitting[-1]
 
 
 class Validation(NamedTuple):
@@ -73,6 +82,8 @@ class History:
         """Time spent since the first event, without what lies between a lost engine and its successor."""
         self.columns = {name: Series() for name in COLUMNS}
         self._smooth = Smoothed(0.9)
+        self._factor: float | None = None
+        """The smoothing that somebody chose."""
         self.marks: list[Mark] = []
         self.valid: list[Validation] = []
         self.valid_seconds = array("d")
@@ -209,15 +220,18 @@ class History:
     def smooth(self) -> Smoothed:
         """The smoothed loss, brought up to date when somebody looks: most readers of a log draw no curve."""
         losses = self.columns["loss"].values
+        factor = smoothing_for(max(self.total_steps, self.step)) if self._factor is None else self._factor
+        if factor != self._smooth.factor:
+            self._smooth = Smoothed(factor)
         while (done := len(self._smooth.values)) < len(losses):
             self._smooth.extend(losses[done : done + 4096])
         return self._smooth
 
     def smoothing(self, direction: int) -> float:
         """Take the next or previous smoothing; returns it."""
-        at = min(range(len(SMOOTHING)), key=lambda i: abs(SMOOTHING[i] - self._smooth.factor)) + direction
-        self._smooth = Smoothed(SMOOTHING[max(0, min(len(SMOOTHING) - 1, at))])
-        return self._smooth.factor
+        at = SMOOTHING.index(self.smooth.factor) + direction
+        self._factor = SMOOTHING[max(0, min(len(SMOOTHING) - 1, at))]
+        return self._factor
 
     # -- folding events in
 

@@ -228,10 +228,12 @@ class SecondChart(Chart):
         "memory": "Memory, GiB",
     }
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, kind: str = "lr", *, alone: bool = True, id: str | None = None) -> None:
         super().__init__(id=id, classes="card")
         self.history = History()
-        self.kind = "lr"
+        self.kind = kind
+        self.alone = alone
+        """It is the only one that is shown, so that a key takes the next kind."""
 
     def on_resize(self) -> None:
         self.write()
@@ -243,7 +245,7 @@ class SecondChart(Chart):
 
     def write(self) -> None:
         width, height = self.size
-        self.title(self.NAMES[self.kind], "g next")
+        self.title(self.NAMES[self.kind], "g next" if self.alone else "")
         if width < 16 or height < 4:
             return
         history = self.history

@@ -57,6 +57,9 @@ class ProgressCard(Lines):
             parts.append((where, "$accent"))
         if state.state in ("failed", "lost") and state.error:
             parts.append((f" · {state.error}", "$error"))
+        if state.state == "done":
+            heard = "L listens, N says what next" if history.clips else "e makes its clips"
+            parts.append((f" · {heard}", "$accent"))
         if history.best:
             gain = history.best_valid - history.base_valid
             below = f", {abs(gain):.3f} {'below' if gain < 0 else 'above'} the base model" if gain == gain else ""

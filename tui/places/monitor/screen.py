@@ -15,7 +15,7 @@ from textual.widgets import Input
 from tui import keys
 from tui.places import run_actions
 from tui.places.monitor.health_card import HealthCard
-from tui.places.monitor.layout import Box, boxes
+from tui.places.monitor.layout import ROW, Box, boxes, has_room_for_all
 from tui.places.monitor.log_view import LogView
 from tui.places.monitor.loss_chart import LossChart, SecondChart
 from tui.places.monitor.machine_card import MachineCard
@@ -55,6 +55,8 @@ class MonitorScreen(Place):
             return state in ("waiting", "stopped", "failed", "lost")
         if action.action == "go('listen')":
             return state == "done"
+        if action.action == "second":
+            return self.query_one("#second", SecondChart).alone
         return super().offers(action)
 
     def body(self) -> ComposeResult:
@@ -65,6 +67,8 @@ class MonitorScreen(Place):
             yield ProgressCard(id="progress")
             yield LogView(id="log")
             yield SecondChart(id="second")
+            for kind in ROW:
+                yield SecondChart(kind, alone=False, id=kind)
         yield Lines([""], id="no-run", classes="-hidden")
         yield Field("word in the log", id="search")
 
@@ -133,7 +137,7 @@ class MonitorScreen(Place):
         if not self._stale or self._source is None or not self.is_current:
             return
         self._stale = False
-        for chart in (self.query_one(LossChart), self.query_one(SecondChart)):
+        for chart in (self.query_one(LossChart), *self.query(SecondChart)):
             chart.history = self._source.history
             if chart.display:
                 chart.write()
@@ -165,7 +169,14 @@ class MonitorScreen(Place):
             # It has a size, and its cards places in it, only after it has been laid out, however long that takes.
             self.set_timer(0.05, self._write)
             return
-        machine, health = self.query_one(MachineCard), self.query_one(HealthCard)
+        machine, health, second = (
+            self.query_one(MachineCard),
+            self.query_one(HealthCard),
+            self.query_one("#second", SecondChart),
+        )
+        second.alone = not has_room_for_all(width, height)
+        if not second.alone:
+            second.kind = second.KINDS[0]
         places = boxes(
             width, height, machine=len(machine.lines), health=len(health.lines), second=self._has_second(),
             full_log=self._full_log,
@@ -222,7 +233,10 @@ class MonitorScreen(Place):
         self.query_one(LossChart).next_axis()
 
     def action_second(self) -> None:
-        chart = self.query_one(SecondChart)
+        chart = self.query_one("#second", SecondChart)
+        if not chart.alone:
+            self.notify("All four are shown already.")
+            return
         if self._has_second() and chart.kind == chart.KINDS[-1] and self.size.width < 100:
             self._second = False
         elif self._has_second():
