@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.audio.parts import Chromium, Pulse
 
 # The same few cases every time; `--hypothesis-profile long` draws others, and many.
 _SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -60,6 +66,34 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.models import build_tiny
 
     return once(tmp_path_factory, "tiny-model", build_tiny)
+
+
+@pytest.fixture(scope="session")
+def listeners_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pulse, Chromium]]:
+    """A browser and the sound server it plays into, for all tests."""
+    from tests.audio.parts import Chromium, Pulse, browser_program
+
+    need(shutil.which("pulseaudio") and shutil.which("parec"), "PulseAudio and its tools")
+    need(browser_program(), "Chromium")
+    with tempfile.TemporaryDirectory(prefix="mgl", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        server = Pulse(Path(folder) / "pulse")
+        browser = Chromium(tmp_path_factory.mktemp("browser"), pulse=server.address)
+        yield server, browser
+        browser.close()
+        server.close()
+
+
+@pytest.fixture
+def chromium(listeners_laptop: tuple[Pulse, Chromium]) -> Chromium:
+    """The browser with a new page."""
+    listeners_laptop[1].fresh()
+    return listeners_laptop[1]
+
+
+@pytest.fixture
+def speaker(listeners_laptop: tuple[Pulse, Chromium]) -> Pulse:
+    """What the browser plays into."""
+    return listeners_laptop[0]
 
 
 @pytest.fixture

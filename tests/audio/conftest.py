@@ -67,32 +67,6 @@ def sshd(short_folder: Path) -> Iterator[Sshd]:
     server.close()
 
 
-@pytest.fixture(scope="session")
-def listeners_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pulse, Chromium]]:
-    """A browser and the sound server it plays into, for all tests."""
-    need(shutil.which("pulseaudio") and shutil.which("parec"), "PulseAudio and its tools")
-    need(browser_program(), "Chromium")
-    with tempfile.TemporaryDirectory(prefix="mgl", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        server = Pulse(Path(folder) / "pulse")
-        browser = Chromium(tmp_path_factory.mktemp("browser"), pulse=server.address)
-        yield server, browser
-        browser.close()
-        server.close()
-
-
-@pytest.fixture
-def chromium(listeners_laptop: tuple[Pulse, Chromium]) -> Chromium:
-    """The browser with a new page."""
-    listeners_laptop[1].fresh()
-    return listeners_laptop[1]
-
-
-@pytest.fixture
-def speaker(listeners_laptop: tuple[Pulse, Chromium]) -> Pulse:
-    """What the browser plays into."""
-    return listeners_laptop[0]
-
-
 @pytest.fixture
 def player() -> Iterator[Callable[..., Listener]]:
     """Makes players that remember their messages; all are closed in the end."""

@@ -1,0 +1,111 @@
+"""Clips for a page: turned down to the level they are compared at, encoded, and drawn.
+
+FLAC, without loss, where the page stays small enough to be sent; else Opus in Ogg at about 130 kbit/s a channel. All
+clips of a page are encoded in one and the same way, so that no model is at an advantage. FLAC plays in every browser,
+Opus in Ogg in all but Safari before 18.4, which then says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.contract import sound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LOSSLESS = 18_000_000
+"""Bytes of all clips, as they stand in the page, up to which they are kept without loss."""
+MOST = 64_000_000
+"""Bytes of all clips beyond which a page holds no more of them: a browser has to keep it whole."""
+OPUS_RATE = 48_000
+OPUS_LEVEL = 0.5
+"""libsndfile's compression level: 0 is 256 kbit/s a channel, 1 is 6."""
+COLUMNS, HEIGHT = 160, 40
+"""Of a waveform's picture: ``viewBox="0 0 160 40"``."""
+SILENT = 0.001
+
+
+class Sound(NamedTuple):
+    """One clip in a page."""
+
+    uri: str
+    """``data:audio/flac;base64,...``"""
+    seconds: float
+    wave: str
+    """The ``d`` of an SVG path in a box of ``COLUMNS`` x ``HEIGHT``, scaled to the clip's own peak."""
+
+
+class Sounds(NamedTuple):
+    codec: str
+    """``FLAC``, or ``Opus`` where that would be too large."""
+    clips: list[Sound | None]
+    """In the order given; None for those that are left out."""
+    left_out: dict[int, str]
+    """Why, by their place: a file that cannot be read, or a page that is full."""
+
+
+def encode(clips: Iterable[tuple[Path, float]]) -> Sounds:
+    """Clips as (file, gain in dB), the gain being part of what is encoded. Raises nothing."""
+    given = list(clips)
+    return _encoded(given, "FLAC", LOSSLESS) or _encoded(given, "Opus", MOST) or _encoded(given, "FLAC", MOST, cut=True)
+
+
+def _encoded(given: Sequence[tuple[Path, float]], codec: str, most: int, cut: bool = False) -> Sounds | None:
+    """All clips in one codec; None when it cannot be written here, or when FLAC would need more than ``most`` bytes."""
+    import soundfile
+
+    found: list[Sound | None] = []
+    left_out: dict[int, str] = {}
+    size = 0
+    for place, (path, gain_db) in enumerate(given):
+        found.append(None)
+        try:
+            samples, rate = sound.read(path)
+            made = _sound(samples * 10 ** (gain_db / 20), rate, codec) if size <= most else None
+        except sound.BadSound as error:
+            left_out[place] = str(error)
+            continue
+        except (soundfile.LibsndfileError, ValueError):
+            return None  # a libsndfile without this codec
+        size += len(made.uri) if made else 0
+        if size > most or made is None:
+            if codec == "FLAC" and not cut:
+                return None
+            left_out[place] = f"the page is full ({most // 1_000_000} MB)"
+            size = most + 1
+            continue
+        found[-1] = made
+    return Sounds(codec, found, left_out)
+
+
+def _sound(samples: NDArray[np.float32], rate: int, codec: str) -> Sound:
+    import soundfile
+
+    file, kind = io.BytesIO(), "audio/flac"
+    if codec == "FLAC":
+        soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+    else:
+        import soxr
+
+        kind, wide = "audio/ogg", soxr.resample(samples, rate, OPUS_RATE)
+        soundfile.write(file, wide, OPUS_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
+    uri = f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return Sound(uri, round(len(samples) / rate, 3), wave(samples))
+
+
+def wave(samples: NDArray[np.float32]) -> str:
+    """Bars about the middle for samples (frames, channels): one a column, as high as its largest sample."""
+    import numpy as np
+
+    loud = np.abs(samples).max(axis=1, initial=0.0)
+    padded = np.pad(loud, (0, -len(loud) % COLUMNS)) if len(loud) else np.zeros(COLUMNS, np.float32)
+    peaks = padded.reshape(COLUMNS, -1).max(axis=1)
+    heights = peaks / max(float(peaks.max()), SILENT) * (HEIGHT / 2 - 1)
+    middle = HEIGHT / 2
+    return "".join(f"M{x + 0.5:g} {middle - h:.1f}V{middle + h:.1f}" for x, h in enumerate(np.maximum(heights, 0.4)))
