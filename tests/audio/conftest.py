@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tests.audio.parts import Chromium, Listener, Pulse, Sshd, browser_program, sshd_program
+from tests.audio.parts import Listener, Pulse, Sshd, sshd_program
 from tests.conftest import need
 
 CLIP_RATE = 32_000

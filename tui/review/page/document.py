@@ -31,7 +31,8 @@ def document(title: str, body: str, *, scripts: Sequence[str], styles: Sequence[
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
-        f'<script type="application/json" id="data">{_inert(data)}</script>\n<script>{code}</script>\n</body>\n</html>\n'
+        f'<script type="application/json" id="data">{_inert(data)}</script>\n'
+        f"<script>{code}</script>\n</body>\n</html>\n"
     )
 
 
@@ -47,7 +48,7 @@ def part(name: str) -> str:
 
 def _inert(data: Any) -> str:
     """JSON in which no text can end its element or begin a comment."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _digest(text: str) -> str:

@@ -11,13 +11,12 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract import sound
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 LOSSLESS = 18_000_000
 """Bytes of all clips, as they stand in the page, up to which they are kept without loss."""
@@ -29,6 +28,7 @@ OPUS_LEVEL = 0.5
 COLUMNS, HEIGHT = 160, 40
 """Of a waveform's picture: ``viewBox="0 0 160 40"``."""
 SILENT = 0.001
+FULL = "no room in a page"
 
 
 class Sound(NamedTuple):
@@ -49,38 +49,41 @@ class Sounds(NamedTuple):
     left_out: dict[int, str]
     """Why, by their place: a file that cannot be read, or a page that is full."""
 
+    @property
+    def full(self) -> bool:
+        """The page had no room for all."""
+        return any(why.startswith(FULL) for why in self.left_out.values())
+
 
 def encode(clips: Iterable[tuple[Path, float]]) -> Sounds:
     """Clips as (file, gain in dB), the gain being part of what is encoded. Raises nothing."""
-    given = list(clips)
-    return _encoded(given, "FLAC", LOSSLESS) or _encoded(given, "Opus", MOST) or _encoded(given, "FLAC", MOST, cut=True)
-
-
-def _encoded(given: Sequence[tuple[Path, float]], codec: str, most: int, cut: bool = False) -> Sounds | None:
-    """All clips in one codec; None when it cannot be written here, or when FLAC would need more than ``most`` bytes."""
     import soundfile
 
+    given = list(clips)
+    lossless = _encoded(given, "FLAC", LOSSLESS)
+    if not lossless.full:
+        return lossless
+    # A libsndfile without Opus is rare, and a large page better than none.
+    return _encoded(given, "Opus" if "OPUS" in soundfile.available_subtypes("OGG") else "FLAC", MOST)
+
+
+def _encoded(given: Sequence[tuple[Path, float]], codec: str, most: int) -> Sounds:
+    """All clips in one codec, until they take more than ``most`` bytes."""
     found: list[Sound | None] = []
     left_out: dict[int, str] = {}
     size = 0
     for place, (path, gain_db) in enumerate(given):
-        found.append(None)
-        try:
-            samples, rate = sound.read(path)
-            made = _sound(samples * 10 ** (gain_db / 20), rate, codec) if size <= most else None
-        except sound.BadSound as error:
-            left_out[place] = str(error)
-            continue
-        except (soundfile.LibsndfileError, ValueError):
-            return None  # a libsndfile without this codec
-        size += len(made.uri) if made else 0
-        if size > most or made is None:
-            if codec == "FLAC" and not cut:
-                return None
-            left_out[place] = f"the page is full ({most // 1_000_000} MB)"
-            size = most + 1
-            continue
-        found[-1] = made
+        made = None
+        if size <= most:
+            try:
+                samples, rate = sound.read(path)
+                made = _sound(samples * np.float32(10 ** (gain_db / 20)), rate, codec)
+                size += len(made.uri)
+            except sound.BadSound as error:
+                left_out[place] = str(error)
+        if size > most:
+            made, left_out[place] = None, f"{FULL} of {most // 1_000_000} MB"
+        found.append(made)
     return Sounds(codec, found, left_out)
 
 
@@ -101,8 +104,6 @@ def _sound(samples: NDArray[np.float32], rate: int, codec: str) -> Sound:
 
 def wave(samples: NDArray[np.float32]) -> str:
     """Bars about the middle for samples (frames, channels): one a column, as high as its largest sample."""
-    import numpy as np
-
     loud = np.abs(samples).max(axis=1, initial=0.0)
     padded = np.pad(loud, (0, -len(loud) % COLUMNS)) if len(loud) else np.zeros(COLUMNS, np.float32)
     peaks = padded.reshape(COLUMNS, -1).max(axis=1)
