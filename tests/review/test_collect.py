@@ -25,7 +25,7 @@ def picks(path: Path, evaluation: Evaluation, models: list[str], evaluator: str 
 def test_the_chosen_model_wins_against_the_others_of_its_prompt(tmp_path: Path, evaluation: Evaluation) -> None:
     chosen = ["best_model"] * 6 + ["base", "Final Model"]
     found = collect(evaluation, picks(tmp_path / "anna.json", evaluation, chosen))
-    assert (found.listener, found.picks, found.left_out, found.new) == ("Anna-B", 8, (), True)
+    assert (found.listener, found.judgements, found.left_out, found.new) == ("Anna-B", 8, (), 8)
     results = results_of(evaluation)
     assert [session.listener for session in results.sessions] == ["Anna-B"]
     pair = results.pair("best", "base")
@@ -35,14 +35,30 @@ def test_the_chosen_model_wins_against_the_others_of_its_prompt(tmp_path: Path, 
 
 def test_a_plain_list_is_read_and_its_file_names_the_listener(tmp_path: Path, evaluation: Evaluation) -> None:
     found = collect(evaluation, picks(tmp_path / "rater one.json", evaluation, ["best"] * 3, evaluator=None))
-    assert (found.listener, found.picks) == ("rater-one", 3)
+    assert (found.listener, found.judgements) == ("rater-one", 3)
 
 
 def test_a_file_brought_in_twice_counts_once(tmp_path: Path, evaluation: Evaluation) -> None:
     file = picks(tmp_path / "anna.json", evaluation, ["best"] * 8)
     collect(evaluation, file)
-    assert not collect(evaluation, file).new
+    assert collect(evaluation, file).new == 0
     assert len(results_of(evaluation).sessions) == 1
+
+
+def test_a_longer_file_of_one_picker_adds_and_one_that_says_otherwise_is_refused(
+    tmp_path: Path, evaluation: Evaluation
+) -> None:
+    collect(evaluation, picks(tmp_path / "anna.json", evaluation, ["best"] * 3))
+    found = collect(evaluation, picks(tmp_path / "anna.json", evaluation, ["best"] * 3 + ["base"] * 5))
+    assert (found.judgements, found.new) == (8, 5)
+    assert results_of(evaluation).pair("best", "base").wins == 3
+    path = evaluation.home / "review" / "Anna-B.json"
+    before = path.read_bytes()
+    with pytest.raises(
+        UserError, match=r'contradicts what Anna-B said before \("slow piano .*best before and final now'
+    ):
+        collect(evaluation, picks(tmp_path / "anna.json", evaluation, ["best", "final"]))
+    assert path.read_bytes() == before
 
 
 def test_what_a_listener_said_before_is_kept(tmp_path: Path, evaluation: Evaluation) -> None:
@@ -65,7 +81,7 @@ def test_picks_that_fit_nothing_are_left_out_and_said(tmp_path: Path, evaluation
     ]
     file.write_text(json.dumps({"evaluator": "anna", "evaluations": rows}), encoding="utf-8")
     found = collect(evaluation, file)
-    assert found.picks == 1
+    assert found.judgements == 1
     assert len(found.left_out) == 4
     assert 'no model "model C", there are base, best, final' in found.left_out[0]
     assert 'no prompt "something else"' in found.left_out[1]

@@ -112,7 +112,9 @@ def collect_files(evaluation: Evaluation, files: Sequence[Path]) -> int:
             continue
         for reason in found.left_out:
             say.aside(f"{file}: {reason}; left out")
-        say.line(f"{found.listener}: {found.picks} picks{'' if found.new else ', brought in before'}")
+        before = found.judgements - found.new
+        known = "" if found.new == found.judgements else f", {before if found.new else 'all'} of them known before"
+        say.line(f"{found.listener}: {found.judgements} {found.unit}{'s' if found.judgements != 1 else ''}{known}")
     return status
 
 

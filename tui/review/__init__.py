@@ -13,6 +13,9 @@ from the evaluation folder and from the run's events.
     statistics   sign test, permutation interval, power, consistency; and the sentences
     pooled       several listeners together: who is preferred, how far they agree
     results      all listeners of a run, joined for statistics, notes and advice
+    shared       the key to a page that is sent to a listener
+    answers      what such a page gives to send back
+    collect      brings that in, and picks of other tools
     notes        the markdown export
     advice       the next run, with reasons
 """

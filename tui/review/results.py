@@ -57,7 +57,8 @@ class Results:
 
     def finished(self) -> Results:
         """Only sessions whose names are known to the listener: others must not show through, not even as a mean."""
-        known = [s for s in self.sessions if s.revealed is not None or _all_judged(s)]
+        # Whoever sent a page back sees no names, and is done.
+        known = [s for s in self.sessions if s.revealed is not None or s.page or _all_judged(s)]
         names = {s.listener for s in known}
         return Results(
             self.evaluation, tuple(known), tuple(j for j in self.judgements if j.listener in names), self.unreadable

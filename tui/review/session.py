@@ -43,6 +43,25 @@ def review_path(evaluation: Evaluation, listener: str) -> Path:
     return evaluation.home / folder / f"{checked_name(listener, 'listener')}.json"
 
 
+def draw_trials(
+    evaluation: Evaluation,
+    review: Review,
+    seed: int,
+    equal: order.EqualWeights | None,
+    *,
+    already: Sequence[order.Trial] = (),
+) -> list[order.Trial]:
+    """The trials of a session on this evaluation, of clips that are on disk; without those drawn ``already``."""
+    # More models than letters cannot be told apart; the first ones are base, best and final.
+    models = order.heard_models(evaluation.models, evaluation.same_weights, equal)[: len(order.LETTERS)]
+    items = [
+        (item.key, [m for m in models if m in item.clips and item.clips[m].path is not None])
+        for item in evaluation.items
+    ]
+    training = review.training_item and len(items) > 1
+    return order.draw(seed, items, training=training, repeats=review.repeats, already=already)
+
+
 def default_listener() -> str:
     """The login name, made fit for a file name."""
     try:
@@ -348,20 +367,8 @@ class Session:
         self.state.history = [*self.state.history, step][-HISTORY:]
 
     def _draw_missing(self) -> None:
-        equal: Any = self.state.equal
-        # More models than letters cannot be told apart; the first ones are base, best and final.
-        models = order.heard_models(self.evaluation.models, self.evaluation.same_weights, equal)[: len(order.LETTERS)]
-        items = [
-            (item.key, [m for m in models if m in item.clips and item.clips[m].path is not None])
-            for item in self.evaluation.items
-        ]
-        self.state.trials += order.draw(
-            self.state.seed,
-            items,
-            training=self.review.training_item and len(items) > 1,
-            repeats=self.review.repeats,
-            already=self.state.trials,
-        )
+        state = self.state
+        state.trials += draw_trials(self.evaluation, self.review, state.seed, state.equal, already=state.trials)
         if self.trials and not self.state.trial:
             self.state.trial = self.trials[0].id
 

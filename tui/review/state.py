@@ -77,6 +77,8 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     version: typed.Int = VERSION
     listener: str = ""
+    page: str = ""
+    """The shared page that it was given on, or "picks" for those of other tools; empty for the panel."""
     evaluation: str = ""
     seed: typed.Int = 0
     mode: Literal["scores", "ranking"] = "scores"
