@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -32,6 +33,7 @@ from tui.text import duration, gib, short
 from tui.widgets.lines import Lines, frame
 
 EVALUATION_ONLY = "evaluate."
+LISTEN_FIRST = "listen-first"
 
 
 class Advised(NamedTuple):
@@ -120,7 +122,7 @@ class NextScreen(Place, Background):
         if found.path == self._path:
             self._found, self._advice, self._results, self._problem = found, found.advice, found.results, found.problem
             self._settings = values(found.settings) if found.settings else {}
-            self._chosen = min(self._chosen, max(0, len(self._advice) - 1))
+            self._chosen = min(self._chosen, max(0, len(self._listed()) - 1))
             self._write()
 
     # -- drawing
@@ -137,12 +139,12 @@ class NextScreen(Place, Background):
         frame(card, f"Next run · from {self._path.name} ({self._heard()})")
         shown: list[Content] = []
         starts: list[int] = []
-        for at, advice in enumerate(self._advice):
+        for at, advice in enumerate(self._listed()):
             starts.append(len(shown))
             shown += self._lines_of(at, advice)
         for said in self._found.together if self._found else ():
             shown += Content.styled(said, "$quiet").wrap(max(20, self.size.width - 6))
-        lines.show(shown)
+        lines.show([*shown, *self._folded_rules()])
         self.call_after_refresh(self._keep_in_sight, starts)
         self._write_taken()
 
@@ -165,29 +167,40 @@ class NextScreen(Place, Background):
         early = any(s.revealed and s.revealed.early for s in results.sessions)
         return f"{judged} of {len(results.judgements)} judged, {'not blind' if early else 'blind'}"
 
+    def _listed(self) -> list[dict[str, Any]]:
+        """The advice that fires; with the evidence of every rule, all of it."""
+        return self._advice if self._why else [advice for advice in self._advice if advice["fires"]]
+
+    def _folded_rules(self) -> list[Content]:
+        silent = [advice["rule"] for advice in self._advice if not advice["fires"]]
+        if self._why or not silent:
+            return []
+        count = f"{len(silent)} rules are silent" if len(silent) > 1 else "One rule is silent"
+        said = f"{count}: {', '.join(silent)}. w shows what each would need."
+        nothing = [] if len(silent) < len(self._advice) else [Content("Nothing speaks for a change of settings.")]
+        return [
+            *nothing,
+            *(Content.styled(line, "$quiet") for line in textwrap.wrap(said, max(20, self.size.width - 8))),
+        ]
+
     def _lines_of(self, at: int, advice: dict[str, Any]) -> list[Content]:
         width = self.size.width - 6
         chosen, fires = at == self._chosen, advice["fires"]
-        number = str(sum(a["fires"] for a in self._advice[: at + 1])) if fires else "–"
-        said = f"rule: {advice['rule']}" if fires else "did not fire"
+        number = str(at + 1) if fires else "–"
         title = self._changes_words(advice) if advice["changes"] else advice["rule"]
+        said = f"rule: {advice['rule']}" if fires else f"{advice['rule']} did not fire"
         style = "$accent bold" if chosen else "bold" if fires else "$quiet"
-        head: list[tuple[str, str] | str] = [("▸ " if chosen else "  ", "$accent bold"), (f"{number:<3}", style)]
-        head.append((title, style))
-        if fires:
-            said = f"rule: {advice['rule']}"
-            head += [" " * max(1, width - 5 - len(title) - len(said)), (said, "$quiet")]
-        else:
-            rule = f"{advice['rule']}: " if advice["changes"] else ""
-            needs = "did not fire" if self._why or chosen else f"{rule}needs {advice['needs']}"
-            head += [" " * max(2, 29 - len(title)), (needs, "$quiet")]
-        lines = [Content.assemble(*head)]
-        if fires or self._why:
-            lines += _folded("for", advice["for"] or ["nothing"], width, "$success")
-            lines += _folded("against", advice["against"] or ["nothing"], width, "$warning")
-        if not fires and (self._why or chosen):
-            lines += _folded("needs", [advice["needs"]], width, "$quiet")
-        return lines
+        gap = " " * max(1, width - 5 - len(title) - len(said))
+        lines = [
+            Content.assemble(
+                ("▸ " if chosen else "  ", "$accent bold"), (f"{number:<3}{title}", style), gap, (said, "$quiet")
+            )
+        ]
+        nothing = ["nothing"] if fires else []
+        lines += _folded("for", advice["for"] or nothing, width, "$success")
+        lines += _folded("against", advice["against"] or nothing, width, "$warning")
+        lines += _folded("needs", [] if fires else [advice["needs"]], width, "$quiet")
+        return [*lines, Content("")]
 
     def _changes_words(self, advice: dict[str, Any]) -> str:
         return ", ".join(
@@ -197,15 +210,19 @@ class NextScreen(Place, Background):
 
     def _write_taken(self) -> None:
         card, lines = self.query_one("#taken-card"), self.query_one("#taken", Lines)
-        if not self._advice:
+        if self._chosen >= len(self._listed()):
+            frame(card, "")
             lines.show([])
             return
-        advice = self._advice[self._chosen]
-        number = sum(a["fires"] for a in self._advice[: self._chosen + 1])
-        frame(card, f"If you take {number}" if advice["fires"] else f"If you take it all the same: {advice['rule']}")
+        advice = self._listed()[self._chosen]
+        frame(
+            card,
+            f"If you take {self._chosen + 1}" if advice["fires"] else f"If you take it all the same: {advice['rule']}",
+        )
         changes = advice["changes"]
         if not changes:
-            lines.show([Content("No setting is the remedy here."), Content.styled(_first(advice), "$quiet")])
+            on = "L listens to its clips; then come back." if advice["rule"] == LISTEN_FIRST else ""
+            lines.show([Content(f"No setting is the remedy here. {on}")])
             return
         parts: list[tuple[str, str] | str] = []
         for name, new in changes.items():
@@ -251,18 +268,19 @@ class NextScreen(Place, Background):
     # -- actions
 
     def action_choose(self, direction: int) -> None:
-        if self._advice:
-            self._chosen = max(0, min(len(self._advice) - 1, self._chosen + direction))
+        if listed := self._listed():
+            self._chosen = max(0, min(len(listed) - 1, self._chosen + direction))
             self._write()
 
     def action_why(self) -> None:
         self._why = not self._why
+        self._chosen = max(0, min(self._chosen, len(self._listed()) - 1))
         self._write()
 
     def action_take(self) -> None:
-        if self._path is None or not self._advice:
+        if self._path is None or self._chosen >= len(self._listed()):
             return
-        advice = self._advice[self._chosen]
+        advice = self._listed()[self._chosen]
         if advice["changes"]:
             self.panel.open_new_run(self._path, advice["changes"], f"{advice['rule']}: {_first(advice)}")
         else:
