@@ -54,12 +54,22 @@ def lines(text: str) -> list[str]:
 
 def decoded(content: bytes) -> str:
     """What a text file holds: UTF-8, or what its byte order mark says. Raises ValueError, "is not UTF-8 from ..."."""
-    encoding, name = next(((each, name) for mark, each, name in _MARKS if content.startswith(mark)), ("utf-8", "UTF-8"))
+    encoding, name = _encoding(content)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"is not {name} from line {line}, byte {error.start + 1} of the file on") from None
+
+
+def encoding_of(content: bytes) -> str:
+    """How ``decoded`` reads a file; text that is written in it begins with the same mark."""
+    return _encoding(content)[0]
+
+
+def _encoding(content: bytes) -> tuple[str, str]:
+    """Python's name and people's."""
+    return next(((each, name) for mark, each, name in _MARKS if content.startswith(mark)), ("utf-8", "UTF-8"))
 
 
 def is_whole(text: str) -> bool:

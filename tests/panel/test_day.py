@@ -81,7 +81,7 @@ async def test_a_run_that_stands_in_no_queue_does_not_say_that_it_waits(panel: S
 
         def row() -> str:
             table = app.screen.query_one(Table)
-            return next(line.plain for line, r in zip(table._contents, table.rows, strict=True) if r.key == run.path)
+            return next(table.line(at).plain for at, r in enumerate(table.rows) if r.key == run.path)
 
         assert "NEW" in row()
         (runs_dir / "queue.json").write_text(json.dumps(["later"]))

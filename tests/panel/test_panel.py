@@ -52,7 +52,7 @@ async def test_wide_characters_are_cut_at_their_edge(panel: Starter, tmp_path: P
     folder = tmp_path / "runs"
     create(folder, "a" * 100, config.Settings())
     async with panel(folder=folder, size=(80, 24)) as (app, _):
-        assert "…" in app.screen.query_one(Table)._contents[0].plain
+        assert "…" in app.screen.query_one(Table).line(0).plain
 
 
 async def test_two_panels_on_one_run_agree(panel: Starter, held: RunDir) -> None:

@@ -23,7 +23,8 @@ from tui.widgets.table import Table
 async def test_the_list_shows_state_step_and_loss_of_every_run(panel: Starter, held: RunDir) -> None:
     async with panel() as (app, _):
         assert names(app) == ["epoch1", "fix", "full"]
-        rows = [line.plain for line in app.screen.query_one(Table)._contents]
+        table = app.screen.query_one(Table)
+        rows = [table.line(at).plain for at in range(len(table.rows))]
         assert "● RUN" in rows[0]
         assert "NaN @97" in rows[1]
         assert "2.321" in rows[2]

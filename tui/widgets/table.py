@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any, ClassVar, NamedTuple
 
 from rich.cells import cell_len
@@ -17,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.text import cut
-from tui.widgets.lines import draw, same
+from tui.widgets.lines import draw
 
 
 class Column(NamedTuple):
@@ -78,7 +77,8 @@ class Table(ScrollView, can_focus=True):
         self._columns = list(columns)
         self._titles = titles
         self._rows: list[Row] = []
-        self._contents: list[Content] = []
+        self._contents: dict[int, Content] = {}
+        """Put together when they are drawn: of ten thousand rows a screen shows thirty."""
 
     @property
     def rows(self) -> list[Row]:
@@ -92,23 +92,25 @@ class Table(ScrollView, can_focus=True):
     def show(self, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> None:
         """Draw these rows from now on; the cursor stays on its key, or near its place when that is gone."""
         key, place = self.key, self.cursor
-        before, shown = self._contents, self._rows
+        before = self._rows
         if columns is not None and list(columns) != self._columns:
-            self._columns, shown = list(columns), []
+            self._columns, before = list(columns), []
             self.refresh()
         self._rows = list(rows)
-        # At a key one row of hundreds changes: the others are not put together again.
-        pairs = zip_longest(self._rows, zip(shown, before, strict=False))
-        self._contents = [old[1] if old and old[0] == row else self._content(row) for row, old in pairs if row]
+        self._contents = {
+            at: content
+            for at, content in self._contents.items()
+            if at < len(before) and at < len(self._rows) and before[at] == self._rows[at]
+        }
         self.virtual_size = Size(self.size.width, len(self._rows) + self._titles)
         keys = [row.key for row in self._rows]
         at = keys.index(key) if key is not None and key in keys else min(place, max(0, len(keys) - 1))
         if keys and keys[at] is None:
             at = next((i for i, k in enumerate(keys) if k is not None), 0)
         self.cursor = at
-        for y in range(max(len(before), len(self._contents))):
-            if y >= len(before) or y >= len(self._contents) or not same(before[y], self._contents[y]):
-                self._refresh_row(y)
+        for at in range(self.scroll_offset.y, self.scroll_offset.y + self.size.height):
+            if before[at : at + 1] != self._rows[at : at + 1]:
+                self._refresh_row(at)
         if self.key != key:
             self.post_message(self.Moved(self, self.key))
 
@@ -124,6 +126,12 @@ class Table(ScrollView, can_focus=True):
         fixed = sum(column.width for column in self._columns) + len(self._columns) + 2
         spare = max(4, self.size.width - fixed)
         return [column.width or spare for column in self._columns]
+
+    def line(self, at: int) -> Content:
+        """How a row is written, without the pointer."""
+        if at not in self._contents:
+            self._contents[at] = self._content(self._rows[at])
+        return self._contents[at]
 
     def _content(self, row: Row) -> Content:
         # What cannot be chosen is a heading: its parts follow one another, over all columns.
@@ -145,10 +153,10 @@ class Table(ScrollView, can_focus=True):
             content = Content.assemble("  ", titles).stylize("$quiet")
             return draw(self, content, width)
         at = y - self._titles + self.scroll_offset.y
-        if not 0 <= at < len(self._contents):
+        if not 0 <= at < len(self._rows):
             return Strip.blank(width, self.rich_style)
         current = at == self.cursor and self._rows[at].key is not None
-        content = Content.assemble("▸ " if current else "  ", self._contents[at])
+        content = Content.assemble("▸ " if current else "  ", self.line(at))
         if current:
             content = content.pad_right(max(0, width - content.cell_length))
             content = content.stylize("bold on $panel")
@@ -199,6 +207,6 @@ class Table(ScrollView, can_focus=True):
             self._move_to(at)
 
     def on_resize(self) -> None:
-        self._contents = [self._content(row) for row in self._rows]
+        self._contents = {}
         self.virtual_size = Size(self.size.width, len(self._rows) + self._titles)
         self.refresh()

@@ -1,0 +1,72 @@
+"""A file that is edited: read, kept in its first version beside itself, written whole; never over another's change."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engine.contract import user_files
+from engine.contract.errors import UserError
+from engine.contract.rundir import write_atomically
+from engine.contract.text import decoded, encoding_of
+
+FIRST = ".orig"
+"""Ending of the first version, kept beside the file."""
+_REMEDY = "make the folder and the file writable"
+
+
+class ChangedMeanwhile(Exception):
+    """Another program wrote the file after it was read."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other edits of this program, in whatever process, out of a folder meanwhile."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be opened ({error.strerror}); make it readable.") from None
+    try:
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+class File:
+    """A text file as it was when it was read. Raises UserError where it cannot be."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._real = Path(os.path.realpath(path))
+        try:
+            self._state = _state(self._real)
+            self._content = self._real.read_bytes()
+            self.text = decoded(self._content)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror or error}); make it readable.") from None
+        except ValueError as error:
+            raise UserError(f"{path} {error}; save it as UTF-8.") from None
+
+    def write(self, text: str) -> None:
+        """Replace the text, in the file's own encoding. Raises ChangedMeanwhile, and UserError."""
+        if text == self.text:
+            return
+        try:
+            if _state(self._real) != self._state:
+                raise ChangedMeanwhile
+            first = self.path.with_name(self.path.name + FIRST)
+            if not first.exists():
+                write_atomically(first, self._content)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be edited ({(error.strerror or str(error)).lower()}); {_REMEDY}.") from None
+        user_files.write(self._real, text.encode(encoding_of(self._content), "backslashreplace"), _REMEDY)
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
