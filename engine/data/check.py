@@ -45,16 +45,18 @@ def check(settings: config.Settings, progress: Progress | None = None) -> Checke
         findings.append(Finding("metadata", "block", 1, [], str(error), "Mend the metadata; see README, One evening."))
     else:
         measured = _scan(settings.data, clips, progress)
-        shared = pairs_of(measured)
-        course, step_findings = _steps(settings, clips, measured)
+        # What was taken out is told of, and not found fault with.
+        used = [(clip, m) for clip, m in zip(clips, measured, strict=True) if not clip.is_out]
+        in_use, heard = [clip for clip, _ in used], [m for _, m in used]
+        course, step_findings = _steps(settings, in_use, heard)
         findings += [
-            *file_findings(clips, measured),
-            *sound_findings(clips, measured, settings.data.duration),
-            *split_findings(clips, shared),
-            *caption_findings(clips, asked, _tokenizer(settings.model.base)),
+            *file_findings(in_use, heard),
+            *sound_findings(in_use, heard, settings.data.duration),
+            *split_findings(in_use, pairs_of(heard)),
+            *caption_findings(in_use, asked, _tokenizer(settings.model.base)),
             *step_findings,
         ]
-        rows = _rows(clips, measured, shared, findings)
+        rows = _rows(clips, measured, pairs_of(measured), findings)
     findings += [
         prompt_finding,
         resources.model_finding(settings.model.base),

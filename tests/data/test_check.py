@@ -459,3 +459,14 @@ def test_many_files_are_listened_to_in_several_processes(data: Data) -> None:
 def test_a_file_without_samples_is_unreadable(data: Data) -> None:
     soundfile.write(data.folder / "train/songb.wav", np.zeros(0), RATE)
     assert data.findings()["unreadable-audio"].severity == "block"
+
+
+def test_a_clip_that_was_taken_out_is_told_and_not_found_fault_with(data: Data) -> None:
+    data.entries += [
+        {"audio": "train/gone.wav", "text": "", "split": "out of train"},
+        {"audio": "train/songb.wav", "text": "warm drumz 9", "split": "out of valid"},
+    ]
+    checked = check(data.settings())
+    assert [finding.id for finding in checked.findings if finding.severity in ("block", "warn") and finding.clips] == []
+    assert "5 train clips" in next(finding.message for finding in checked.findings if finding.id == "steps")
+    assert [clip.split for clip in checked.clips[-2:]] == ["out of train", "out of valid"]

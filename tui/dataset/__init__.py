@@ -5,8 +5,8 @@ An edit is kept at once, in the file that the caption was read from and in that 
 =========================== ==========================================================================================
 metadata.json, .jsonl       the one value in the clip's own entry; every other byte of the file stays as it is
 metadata.csv                the clip's own record; a split, where there is no such column, is a new last column
-caption.txt, caption.json   the file beside the clip. It can hold no split: to move a clip or to take it out, all captions
-                            go into a new metadata.json, which is read instead of them from then on
+caption.txt, caption.json   the file beside the clip. It can hold no split: to move a clip or to take it out, all
+                            captions go into a new metadata.json, which is read instead of them from then on
 anything else               (a CSV whose records differ in length, parquet): a new metadata.json likewise
 =========================== ==========================================================================================
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from engine.contract import config, user_files
 from engine.contract.data import metadata
-from engine.contract.data.metadata import OUT, Clip
+from engine.contract.data.metadata import Clip
 from engine.contract.errors import UserError
 from tui.dataset import files
 from tui.dataset.documents import ABSENT, WHOLE, CannotHold, CsvDocument, Document, JsonDocument, TextDocument
@@ -36,7 +36,7 @@ class _Put(NamedTuple):
     file: Path
     entry: int
     name: str
-    key: str
+    key: str | None
     before: Any
     after: Any
 
@@ -134,13 +134,14 @@ class Dataset:
         puts = []
         for clip, text, split in changes:
             entry = _found(document, path, clip.name, clip.entry)
+            kept_at = entry if clip.entry >= 0 else clip.entry
             held = document.get(entry)
-            key = metadata.text_key(held) if isinstance(held, dict) else WHOLE
+            key = metadata.text_key(held, beside=clip.entry < 0) if isinstance(held, dict) else WHOLE
             said = held.get(key) if isinstance(held, dict) else held
             if text is not None:
                 if " ".join(str(said or "").split()) != clip.text:
                     raise _meanwhile(path, clip.name, "caption")
-                puts.append(_Put(path, entry, clip.name, key, said, text))
+                puts.append(_Put(path, kept_at, clip.name, key, said, text))
                 document.put(entry, key, text)
             if split is not None:
                 if not isinstance(held, dict) or clip.entry < 0:
@@ -149,7 +150,7 @@ class Dataset:
                 now = metadata.split_of(before if before is not ABSENT else None, clip.audio, self.folder)
                 if now != clip.split:
                     raise _meanwhile(path, clip.name, "split")
-                puts.append(_Put(path, entry, clip.name, _SPLIT, before, split))
+                puts.append(_Put(path, kept_at, clip.name, _SPLIT, before, split))
                 document.put(entry, _SPLIT, split)
         return puts
 
@@ -184,7 +185,7 @@ def parse(path: Path, text: str) -> Document:
     if suffix == ".txt":
         return TextDocument(text)
     if suffix in (".csv", ".tsv"):
-        return CsvDocument(text, metadata.delimiter(text))
+        return CsvDocument(text, ",")
     if suffix not in (".json", ".jsonl"):
         raise CannotHold
     try:
@@ -216,7 +217,7 @@ def _back(path: Path, document: Document, puts: list[_Put]) -> list[_Put]:
         if now != put.before and str(now).strip() != str(put.before).strip():
             raise _meanwhile(path, put.name, "entry")
         document.put(entry, put.key, put.after)
-        done.append(put._replace(entry=entry))
+        done.append(put)
     return done
 
 

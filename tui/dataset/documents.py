@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 ABSENT: Final = object()
 """The value of a key that an entry does not have."""
-WHOLE: Final = ""
+WHOLE: Final = None
 """The key of an entry that is one text and no object: a prompt, a caption's own file."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
@@ -40,7 +40,7 @@ class Document:
         """What an entry holds: an object's fields, or the text itself."""
         raise NotImplementedError
 
-    def put(self, entry: int, key: str, value: Any) -> None:
+    def put(self, entry: int, key: str | None, value: Any) -> None:
         """Set a field; ABSENT takes it away. Raises CannotHold."""
         raise NotImplementedError
 
@@ -79,9 +79,9 @@ class JsonDocument(Document):
     def get(self, entry: int) -> Any:
         return self._entries[entry][1]
 
-    def put(self, entry: int, key: str, value: Any) -> None:
+    def put(self, entry: int, key: str | None, value: Any) -> None:
         span, held = self._entries[entry]
-        if key == WHOLE:
+        if key is WHOLE:
             self._pieces[span] = self._dump(value)
             return
         if not isinstance(held, dict):
@@ -148,19 +148,31 @@ class CsvDocument(Document):
     def get(self, entry: int) -> Any:
         return dict(zip(self._header, self._records[entry][1], strict=False))
 
-    def put(self, entry: int, key: str, value: Any) -> None:
+    def put(self, entry: int, key: str | None, value: Any) -> None:
         text = "" if value is ABSENT else str(value)
-        cells = list(self._changed.get(entry, self._records[entry][1]))
+        cells = self._changed.get(entry) or self._raw_cells(entry)
         if key in self._header:
             at = len(self._header) - 1 - self._header[::-1].index(key)
-        elif value is ABSENT:
+        elif value is ABSENT or key is None:
             return
         else:
             self._add_column(key)
             at = len(self._header)
         cells += [""] * (at + 1 - len(cells))
-        cells[at] = text
+        cells[at] = self._quoted(text, always=cells[at].startswith('"'))
         self._changed[entry] = cells
+
+    def _raw_cells(self, entry: int) -> list[str]:
+        """The cells of a record with their quotes."""
+        span, cells = self._records[entry]
+        body = self.text[span.start : span.end].rstrip("\r\n")
+        raw = re.findall(rf'(?:^|{re.escape(self._delimiter)})("(?:[^"]|"")*"|[^{re.escape(self._delimiter)}]*)', body)
+        return raw if len(raw) == len(cells) else [self._quoted(cell, always=False) for cell in cells]
+
+    def _quoted(self, cell: str, *, always: bool) -> str:
+        if always or cell != cell.strip() or any(sign in cell for sign in (self._delimiter, '"', "\n", "\r")):
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
 
     def _add_column(self, key: str) -> None:
         if any(len(cells) != len(self._header) for _, cells in self._records) or self._added not in ("", key):
@@ -175,17 +187,13 @@ class CsvDocument(Document):
             ending = raw[len(body) :]
             if number in self._changed:
                 cells = self._changed[number]
-                body = self._line(cells + [""] * (bool(self._added) and len(cells) == len(self._header)))
+                cells = cells + [""] * (bool(self._added) and len(cells) == len(self._header))
+                body = self._delimiter.join(cells)
             elif self._added:
                 body += self._delimiter + (self._added if number < 0 else "")
             pieces += [self.text[at : span.start], body, ending]
             at = span.end
         return "".join([*pieces, self.text[at:]])
-
-    def _line(self, cells: list[str]) -> str:
-        line = io.StringIO()
-        csv.writer(line, delimiter=self._delimiter, lineterminator="").writerow(cells)
-        return line.getvalue()
 
 
 class LinesDocument(Document):
@@ -201,7 +209,7 @@ class LinesDocument(Document):
     def get(self, entry: int) -> Any:
         return self.text[slice(*self._spans[entry])]
 
-    def put(self, entry: int, key: str, value: Any) -> None:
+    def put(self, entry: int, key: str | None, value: Any) -> None:
         self._pieces[self._spans[entry]] = str(value)
 
     def append(self, value: Any) -> None:
@@ -223,8 +231,8 @@ class TextDocument(Document):
     def get(self, entry: int) -> Any:
         return self.text
 
-    def put(self, entry: int, key: str, value: Any) -> None:
-        if key != WHOLE:
+    def put(self, entry: int, key: str | None, value: Any) -> None:
+        if key is not WHOLE:
             raise CannotHold
         end = len(self.text.rstrip())
         self._pieces[Span(min(len(self.text) - len(self.text.lstrip()), end), end)] = str(value).strip()

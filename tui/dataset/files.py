@@ -63,7 +63,9 @@ class File:
             if not first.exists():
                 write_atomically(first, self._content)
         except OSError as error:
-            raise UserError(f"{self.path} cannot be edited ({(error.strerror or str(error)).lower()}); {_REMEDY}.") from None
+            raise UserError(
+                f"{self.path} cannot be edited ({(error.strerror or str(error)).lower()}); {_REMEDY}."
+            ) from None
         user_files.write(self._real, text.encode(encoding_of(self._content), "backslashreplace"), _REMEDY)
 
 

@@ -145,5 +145,3 @@ def _document(path: Path, text: str) -> Document:
         return JsonDocument(text if text.strip() else "[]\n")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no valid JSON ({error}); mend it there.") from None
-
-

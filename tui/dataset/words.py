@@ -12,7 +12,7 @@ from engine.contract.errors import UserError
 from tui.dataset.dataset import Change
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_LEFT_OVER = re.compile(r"(?:\s*,)+(?=\s*,)|^[\s,]+|[\s,]+$")
+_COMMAS = re.compile(r"\s*,(?:\s*,)+")
 
 
 class Word(NamedTuple):
@@ -59,7 +59,7 @@ def replaced(clips: Sequence[Clip], old: str, new: str) -> list[Change]:
     for clip in clips:
         text = pattern.sub(put, clip.text)
         if not new:
-            text = _LEFT_OVER.sub("", text)
+            text = _COMMAS.sub(",", text).strip(" ,")
         text = " ".join(text.split())
         if text != clip.text:
             changes.append(Change(clip, text=text))

@@ -26,6 +26,9 @@ SHOWN = 3
 """Captions that an error names."""
 _AUDIO_KEYS = ("audio", "file_name", "path")
 _TEXT_KEYS = ("text", "caption", "description")
+_BESIDE_KEYS = ("description", "text", "caption")
+OUT = "out of "
+"""What a split begins with for a clip that was taken out; the split that it was in follows."""
 _VALID_NAMES = ("valid", "validation", "val", "dev")
 
 
@@ -38,6 +41,15 @@ class Clip:
     text: str
     split: str
     """"train", "valid", or the name of another first folder, which training leaves alone."""
+    file: Path = Path()
+    """Where its caption stands."""
+    entry: int = -1
+    """Which entry of the file, from 0; -1 where the file is the clip's own."""
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it was taken out: neither trained on nor checked."""
+        return self.split.startswith(OUT)
 
 
 def read(data: config.Data) -> list[Clip]:
@@ -120,8 +132,7 @@ def _csv_rows(text: str, file: Path) -> list[Any]:
 
 
 def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
-    audio = _first(row, _AUDIO_KEYS)
-    text = _first(row, _TEXT_KEYS)
+    audio, text = audio_of(row), _first(row, _TEXT_KEYS)
     if not isinstance(audio, str) or not audio or not isinstance(text, str):
         raise UserError(
             f"Entry {number} of {file} is not an object with an audio path and a caption; "
@@ -135,7 +146,23 @@ def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
     if "\0" in audio or any(len(_bytes(part)) not in range(1, LONGEST_NAME + 1) for part in Path(audio).parts):
         raise UserError(f"Entry {number} of {file} has an audio path that no file can have; mend it there.")
     path = _absolute(file.parent / audio)
-    return Clip(audio, path, " ".join(text.split()), _split_name(split) if split else _split_of(path, folder))
+    return Clip(audio, path, " ".join(text.split()), split_of(split, path, folder), file, number - 1)
+
+
+def audio_of(row: Any) -> Any:
+    """What an entry names as its audio, None where it names none."""
+    return _first(row, _AUDIO_KEYS)
+
+
+def text_key(row: dict[str, Any], *, beside: bool) -> str:
+    """The key that an entry has its caption under, or would have; ``beside`` for a file beside its clip."""
+    keys = _BESIDE_KEYS if beside else _TEXT_KEYS
+    return next((key for key in keys if key in row), keys[0])
+
+
+def split_of(said: str | None, audio: Path, folder: Path) -> str:
+    """The split of a clip whose entry says ``said`` of it, if anything; else its folder does."""
+    return _split_name(said) if said else _split_of(audio, folder)
 
 
 def _bytes(name: str) -> bytes:
@@ -155,13 +182,13 @@ def _from_sidecars(folder: Path) -> Iterator[Clip]:
     unreadable = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
         try:
-            caption = _sidecar_caption(path)
+            caption, file = _sidecar_caption(path)
         except _Unreadable as error:
             unreadable.append(str(error))
             continue
         if caption is not None:
             name = str(path.relative_to(folder))
-            yield Clip(name, _absolute(path), " ".join(caption.split()), _split_of(_absolute(path), folder))
+            yield Clip(name, _absolute(path), " ".join(caption.split()), _split_of(_absolute(path), folder), file)
     if unreadable:
         more = f" and {len(unreadable) - SHOWN} more" if len(unreadable) > SHOWN else ""
         raise UserError(
@@ -174,13 +201,13 @@ class _Unreadable(Exception):
     """A caption that is there and cannot be read; the text says which and why."""
 
 
-def _sidecar_caption(path: Path) -> str | None:
-    """The caption beside an audio file, None where there is none. Raises _Unreadable."""
+def _sidecar_caption(path: Path) -> tuple[str | None, Path]:
+    """The caption beside an audio file, None where there is none, and its file. Raises _Unreadable."""
     for suffix in (".txt", ".json"):
         file = path.with_suffix(suffix)
         try:
             text = decoded(file.read_bytes())
-            described = text if suffix == ".txt" else _first(json.loads(text), ("description", *_TEXT_KEYS))
+            described = text if suffix == ".txt" else _first(json.loads(text), _BESIDE_KEYS)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -192,8 +219,8 @@ def _sidecar_caption(path: Path) -> str | None:
         if isinstance(described, str):
             if not is_whole(described):
                 raise _Unreadable(f"{file.name} was cut in the middle of a character")
-            return described
-    return None
+            return described, file
+    return None, path
 
 
 def _split_of(path: Path, folder: Path) -> str:
