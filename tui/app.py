@@ -25,7 +25,7 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from engine.contract.events import Gpu
-from engine.contract.rundir import RunDir, is_run
+from engine.contract.rundir import ARCHIVE, RunDir, is_run
 from engine.contract.rundir import closed as closed_folders
 from engine.contract.text import is_whole, plain
 from tui import keys, terminal, themes
@@ -277,6 +277,20 @@ class PanelApp(App[None]):
                 self.shown = Followed(RunDir(path))
                 self._load(self.shown)
         self.tell(RunChanged())
+
+    def moved(self, old: Path, new: Path | None) -> None:
+        """A run's folder is at another path now, or gone: what was kept of the old one goes along."""
+        for paths in (self.marked, self.store.opened):
+            # A run in the archive is compared with nothing.
+            stays = [new] if new is not None and new.parent.name != ARCHIVE else []
+            paths[:] = [there for path in paths for there in (stays if path == old else [path])]
+        if self.kept_draft is not None and self.kept_draft[0] == old and new is not None:
+            self.kept_draft = new, self.kept_draft[1]
+        if self.shown_path == old:
+            self.shown_path, self.shown = None, None
+            if new is not None:
+                self.show_run(new)
+        self.remember()
 
     def _load(self, followed: Followed) -> None:
         def load() -> None:

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     _rounds(command)
+    _keeping(command)
     _listening(command)
     _reports(command)
     return top
@@ -128,6 +129,28 @@ def _rounds(command: Command) -> None:
     one.add_argument("out", type=Path)
 
 
+def _keeping(command: Command) -> None:
+    """Commands that keep house among the runs."""
+    one = command("rename", "keep.rename", "give a run another name, which all that knows it learns")
+    _with_run(one)
+    one.add_argument("name", metavar="NAME")
+
+    one = command("comment", "keep.remark", "a line that a run keeps and the list shows")
+    _with_run(one)
+    one.add_argument("text", nargs="?", metavar="TEXT", help='empty ("") takes it away; default: say it')
+
+    _with_run(
+        command("archive", "keep.archive", "put runs away into the archive folder, or bring them back"), nargs="+"
+    )
+
+    one = _with_yes(command("delete", "keep.delete", "delete runs for good, after asking"))
+    _with_run(one, nargs="+")
+
+    one = _with_yes(command("clean", "keep.clean", "remove checkpoints of finished runs, after asking"))
+    _with_run(one, nargs="*", help="only these runs (default: all that are done)")
+    one.add_argument("--archive", action="store_true", help="delete everything in the archive instead")
+
+
 def _listening(command: Command) -> None:
     """Commands that end in the panel, or in what was said there."""
     one = command("review", "panel.review", "straight to Listen")
@@ -165,7 +188,8 @@ def _reports(command: Command) -> None:
     _with_run(_with_json(command("advise", "reports.advise", "what to try next, with reasons")))
     one = _with_json(command("compare", "reports.compare", "settings that differ, losses and listening side by side"))
     _with_run(one, nargs="+")
-    _with_json(command("runs", "reports.runs", "all runs, their states and results"))
+    one = _with_json(command("runs", "reports.runs", "all runs, their states and results"))
+    one.add_argument("--disk", action="store_true", help="what each holds on disk, and what could go")
     _with_run(_with_json(command("status", "reports.status", "what trains now")), nargs="?")
     _with_json(command("queue", "reports.queue", "runs that wait for the GPU"))
     one = _with_json(command("doctor", "doctor.doctor", "what on this machine would get in the way"))
@@ -187,6 +211,11 @@ def _completed(action: argparse.Action, what: str) -> None:
 
 def _with_json(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return one
+
+
+def _with_yes(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    one.add_argument("--yes", action="store_true", help="do not ask")
     return one
 
 

@@ -66,10 +66,15 @@ ACTIONS: list[Action] = [
     Action("runs", "r", "resume", "resume", "Resume a stopped, failed or lost run from its last checkpoint.", 4),
     Action("runs", "s", "stop", "stop…", "Stop the run: save and stop, stop after validation, or kill.", 4),
     Action("runs", "space", "mark", "mark", "Mark the run for Compare, or take the mark off.", 5),
-    Action("runs", "slash", "filter", "filter", "Filter by name, state or setting; an empty filter shows all.", 5),
+    Action(
+        "runs", "slash", "filter", "filter", "Filter by name, comment, state or setting; an empty filter shows all.", 5
+    ),
     Action("runs", "o", "sort", "sort", "Sort by the next column.", 7),
     Action("runs", "i", "invert", "", "Turn the order of the sorting round."),
     Action("runs", "e", "export", "export", "Export the run's listening notes as markdown.", 7),
+    Action("runs", "m", "rename", "rename", "Give the run another name; what knows it by the old one learns it.", 8),
+    Action("runs", "c", "comment", "comment", "Write a line on the run, which the list shows.", 6),
+    Action("runs", "d", "remove", "delete…", "Delete: its checkpoints, the run, or all of the archive; it asks.", 8),
     Action("runs", "x", "archive", "archive", "Move the run to the archive folder, or bring it back.", 8),
     Action("runs", "z", "archived", "", "Show the archive instead of the runs, and back."),
     Action("runs", "p", "open_path", "", "Open a folder of clips made by another script, by its path."),

@@ -12,6 +12,10 @@ from engine.contract.config import Settings, dumps, load, resolved
 from engine.contract.errors import UserError
 
 _LEFT_BEHIND = re.compile(r"\..+\.(\d+)\.(part|tmp)|\..+\.gone")
+ARCHIVE = "archive"
+"""Folder beside the runs for those that are put away."""
+_KEPT = (ARCHIVE, "sessions")
+"""Names in the runs folder that are no run's."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -100,6 +104,8 @@ def checked_name(name: str, what: str = "run") -> str:
             f"{name!r} is no name for a {what}; take letters, digits, dot, dash and underscore, "
             "beginning with a letter or digit, at most 100."
         )
+    if what == "run" and name in _KEPT:
+        raise UserError(f"A run cannot be called {name}: that folder beside the runs is kept for other things.")
     return name
 
 

@@ -10,11 +10,10 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.contract import config, liveness
-from engine.contract.rundir import RunDir
+from engine.contract.rundir import ARCHIVE, RunDir
 from tests.panel import recording
 from tests.review.clips import make_run
 from tui.app import PanelApp
-from tui.runs.store import ARCHIVE
 
 Started = tuple[PanelApp, Pilot[None]]
 Starter = Callable[..., AbstractAsyncContextManager[Started]]

@@ -17,6 +17,7 @@ from tests.panel import recording
 from tests.panel.conftest import settle
 from tests.panel.listening import until
 from tui.app import PanelApp
+from tui.runs.disk import Holds
 
 NOW = recording.START + 30 * 86400
 Compare = Callable[..., bool]
@@ -31,7 +32,7 @@ def _a_machine_and_a_time_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> N
     for module in ("tui.text", "tui.places.monitor.progress_card", "tui.runs.follow"):
         monkeypatch.setattr(f"{module}.time", still)
     monkeypatch.setattr("tui.runs.machine.sample", lambda: Gpu(t=0.0))
-    monkeypatch.setattr("tui.runs.store.disk_usage", lambda path: 400_000_000)
+    monkeypatch.setattr("tui.runs.disk.holds", lambda path: Holds(checkpoints=400_000_000))
 
 
 def picture(

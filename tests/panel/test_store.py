@@ -16,7 +16,7 @@ from tests.review.clips import judge, make_run
 from tui.review.evaluation import open_evaluation
 from tui.review.results import outcome
 from tui.review.session import Session
-from tui.runs import store
+from tui.runs import keeping, store
 
 
 def by_name(folder: Path) -> dict[str, store.RunSummary]:
@@ -37,7 +37,7 @@ def test_a_summary_holds_what_the_list_shows(runs_dir: Path) -> None:
     assert run.base_valid == pytest.approx(3.312)
     assert run.best_step == 75
     assert run.seconds_per_step == pytest.approx(2.8, abs=0.1)
-    assert run.disk > 1000
+    assert run.held.total > 1000
     assert run.parent == "fix"
     assert {change.name for change in run.changed} == {"lora.rank", "train.learning_rate"}
     assert by_name(runs_dir)["fix"].non_finite == 97
@@ -105,21 +105,21 @@ def test_folders_of_clips_that_another_script_made_are_listed(runs_dir: Path) ->
 
 
 def test_a_run_in_the_archive_is_not_in_the_list_and_comes_back(runs_dir: Path) -> None:
-    target = store.archive(runs_dir / "full", runs_dir)
+    target = keeping.archive(runs_dir / "full", runs_dir)
     assert target == runs_dir / "archive" / "full"
     assert "full" not in by_name(runs_dir)
-    assert store.archive(target, runs_dir) == runs_dir / "full"
+    assert keeping.archive(target, runs_dir) == runs_dir / "full"
 
 
 def test_a_running_run_is_not_archived(runs_dir: Path) -> None:
     with liveness.hold(RunDir(runs_dir / "full")), pytest.raises(UserError, match="stop it before"):
-        store.archive(runs_dir / "full", runs_dir)
+        keeping.archive(runs_dir / "full", runs_dir)
 
 
 def test_a_taken_name_in_the_archive_is_refused(runs_dir: Path) -> None:
     (runs_dir / "archive" / "full").mkdir(parents=True)
     with pytest.raises(UserError, match="exists"):
-        store.archive(runs_dir / "full", runs_dir)
+        keeping.archive(runs_dir / "full", runs_dir)
 
 
 def test_the_listening_result_stays_hidden_until_all_is_judged(tmp_path: Path) -> None:

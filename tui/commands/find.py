@@ -40,6 +40,13 @@ def run(args: argparse.Namespace, name: str) -> rundir.RunDir:
     raise UserError(f"There is no run {name} in {folder}; `mgl-tui runs` lists the runs.")
 
 
+def kept_run(args: argparse.Namespace, name: str) -> rundir.RunDir:
+    """The run of that name, in the archive as well where the runs folder has none."""
+    folder = runs_dir(args)
+    away = rundir.RunDir(folder / rundir.ARCHIVE / name)
+    return away if rundir.is_run(away.path) and not os.path.lexists(folder / name) else run(args, name)
+
+
 def is_sweep(args: argparse.Namespace, name: str) -> bool:
     """Whether the name is that of a sweep in the runs folder, and of no run."""
     folder = runs_dir(args)

@@ -12,7 +12,8 @@ from engine.contract import config, paths, rundir, typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.commands import find, say
-from tui.runs import store
+from tui.runs import disk, keeping, store
+from tui.text import size
 
 if TYPE_CHECKING:
     from tui.review.evaluation import Evaluation
@@ -21,23 +22,45 @@ if TYPE_CHECKING:
 def runs(args: argparse.Namespace) -> int:
     from tui.review.results import outcome
 
-    summaries = [summary.as_dict() for summary in store.summaries(find.runs_dir(args), outcome)]
+    found = store.summaries(find.runs_dir(args), outcome)
+    summaries = [summary.as_dict() for summary in found]
     if args.json:
         say.document(summaries)
         return 0
-    say.table(
-        ["state", "run", "step", "best valid", "base valid", "listening"],
-        [
+    if args.disk:
+        _tell_disk(found)
+    else:
+        rows = [
             [s["state"], s["name"], _steps(s), _number(s.get("best_valid")), _number(s.get("base_valid")),
-             str(s.get("listen") or "-")]
+             str(s.get("listen") or "-"), str(s.get("comment") or "")]
             for s in summaries
-        ],
-    )  # fmt: skip
+        ]  # fmt: skip
+        said = ["comment"] if any(row[-1] for row in rows) else []
+        head = ["state", "run", "step", "best valid", "base valid", "listening", *said]
+        say.table(head, [row[: len(head)] for row in rows])
     if closed := rundir.closed(find.runs_dir(args)):
         say.aside(f"{', '.join(path.name for path in closed)} cannot be read: the folder belongs to another user.")
     cache = paths.cache_dir(find.settings(args).data.cache_dir)
-    say.line(f"cache {cache}: {store.disk_usage(cache) / 1e6:,.1f} MB")
+    say.line(f"cache {cache}: {disk.usage(cache) / 1e6:,.1f} MB")
     return 0
+
+
+def _tell_disk(found: Sequence[store.RunSummary]) -> None:
+    """What each run holds, the largest first, and what of it could go."""
+    rows, free = [], 0
+    for s in sorted(found, key=lambda s: -s.held.total):
+        could = 0 if s.foreign else keeping.could_go(RunDir(s.path), s.state, s.held)[0]
+        free += could
+        parts = (s.held.total, s.held.checkpoints, s.held.models, s.held.clips, s.held.rest, could)
+        rows.append([s.state, s.name, *(size(part) if part else "-" for part in parts)])
+    say.table(["state", "run", "holds", "checkpoints", "models", "clips", "rest", "could go"], rows)
+    if free:
+        say.line(f"{size(free)} are checkpoints of finished runs, which nothing needs: `mgl-tui clean` removes them.")
+    folder = Path(found[0].path).parent if found else None
+    away = rundir.list_runs(folder / rundir.ARCHIVE) if folder else []
+    if away:
+        held = size(sum(disk.usage(run.path) for run in away))
+        say.line(f"The archive holds {len(away)} runs, {held}: `mgl-tui clean --archive` deletes them.")
 
 
 def status(args: argparse.Namespace) -> int:

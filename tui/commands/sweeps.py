@@ -54,7 +54,7 @@ def _cost(runs_dir: Path, members: list[sweep.Member]) -> str:
     old = like.settings
     passes = sum(m.settings.train.epochs * m.settings.data.duration for m in members)
     share = passes / (old.train.epochs * old.data.duration)
-    minutes, size = like.total_steps * like.seconds_per_step * share / 60, like.disk * len(members) / 1e9
+    minutes, size = like.total_steps * like.seconds_per_step * share / 60, like.held.total * len(members) / 1e9
     return f"{len(members)} runs: about {minutes:.0f} min and {size:.1f} GB, going by {like.name}."
 
 

@@ -73,14 +73,15 @@ class Menu(Dialog[str | None]):
 
 
 class Ask(Dialog[str | None]):
-    """One line to type; returns it, None when it was left."""
+    """One line to type; returns it, None when it was left, or is empty and ``empty`` is no answer."""
 
     place = "ask"
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss")]
 
-    def __init__(self, title: str, *, value: str = "", hint: str = "", path: bool = False) -> None:
+    def __init__(self, title: str, *, value: str = "", hint: str = "", path: bool = False, empty: bool = False) -> None:
         super().__init__()
         self._path = path
+        self._empty = empty
         self._title = title
         self._value = value
         self._hint = hint
@@ -97,4 +98,5 @@ class Ask(Dialog[str | None]):
 
     @on(Input.Submitted)
     def _take(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip() or None)
+        text = event.value.strip()
+        self.dismiss(text if text or self._empty else None)

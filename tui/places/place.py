@@ -61,6 +61,9 @@ class Panel(Protocol):
     def show_run(self, path: Path) -> None:
         """Make this run (or folder of clips) the one that Monitor, Listen and Next show."""
 
+    def moved(self, old: Path, new: Path | None) -> None:
+        """A run's folder is at another path now, or gone: what was kept of the old one goes along."""
+
     def read_runs(self) -> None:
         """Look at all run folders; RunsChanged comes when that is done."""
 

@@ -127,7 +127,9 @@ class Draft:
         """Every setting as in the base run."""
         self.settings = self.base
         # A settings file is UTF-8: a name that is none cannot be kept, only what is shown of it.
-        self.put({"run.parent": plain(self.base_name), "run.why": plain(self.why)})
+        # The place that the base run has in a sweep is not this one's.
+        run = config.Run(parent=plain(self.base_name), why=plain(self.why))
+        self.put({f"run.{name}": value for name, value in run})
 
     def value(self, name: str) -> Any:
         section, key = name.split(".")

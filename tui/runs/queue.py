@@ -45,7 +45,7 @@ def add(run: RunDir) -> int:
     """
     if not _may_start(run):
         raise UserError(f"{run.name} is {liveness.state_of(run).state}; make a new run from it to train again.")
-    with _edited(run.path.parent) as names:
+    with edited(run.path.parent) as names:
         if run.name not in names:
             names.append(run.name)
         place = names.index(run.name) + 1
@@ -55,13 +55,13 @@ def add(run: RunDir) -> int:
 
 def remove(run: RunDir) -> None:
     """Take a run out; its folder stays."""
-    with _edited(run.path.parent) as names:
+    with edited(run.path.parent) as names:
         names[:] = [name for name in names if name != run.name]
 
 
 def move(run: RunDir, by: int) -> None:
     """Move a run by so many places; at the ends it stays."""
-    with _edited(run.path.parent) as names:
+    with edited(run.path.parent) as names:
         if run.name in names:
             at = names.index(run.name)
             names.insert(max(0, min(len(names) - 1, at + by)), names.pop(at))
@@ -69,7 +69,7 @@ def move(run: RunDir, by: int) -> None:
 
 def empty(runs_dir: Path) -> int:
     """Take all runs out; returns how many there were."""
-    with _edited(runs_dir) as names:
+    with edited(runs_dir) as names:
         count = len(names)
         names.clear()
     return count
@@ -207,7 +207,7 @@ def _read(runs_dir: Path) -> typed.Parsed[list[str]]:
 
 
 @contextmanager
-def _edited(runs_dir: Path) -> Iterator[list[str]]:
+def edited(runs_dir: Path) -> Iterator[list[str]]:
     """The names, to be changed within the block; two processes never change them at once. UserError if that fails."""
     runs_dir = Path(runs_dir)
     try:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ from engine.contract import config, liveness
 from engine.contract import events as event_log
 from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, Best, Checkpoint, Start, State, Train, Valid
-from engine.contract.rundir import RunDir, is_run, list_runs
+from engine.contract.rundir import ARCHIVE, RunDir, is_run, list_runs
 from engine.contract.tail import FileTail
-from tui.runs import gate
+from tui.runs import comment, disk, gate
 from tui.runs.history import NAN, number
 
 RESULTS = "comparison_results.jsonl"
-ARCHIVE = "archive"
 DISK_EVERY = 30.0
 # The engine's writer begins every line {"t": ..., "event": "train"; other writers' lines are parsed like any other.
 _TRAIN = b'"event": "train"'
@@ -56,7 +54,8 @@ class RunSummary:
     device: str = ""
     checkpoint: int = 0
     """Step of the newest checkpoint; 0 if there is none."""
-    disk: int = 0
+    held: disk.Holds = field(default_factory=disk.Holds)
+    """What its folder takes on disk."""
     clips: bool = False
     """It holds clips to listen to."""
     foreign: bool = False
@@ -69,7 +68,8 @@ class RunSummary:
     """Name of the run that it was made from, where that is known and still there."""
     listen: str = ""
     """What listening gave: the preferred model's mean score, or how much is judged; empty before the first."""
-
+    comment: str = ""
+    """The line that a person keeps on it."""
     gate: str = ""
     """What was decided after listening: extend, adjust or stop; empty before."""
 
@@ -99,7 +99,9 @@ class RunSummary:
             "seconds_per_step": _known(self.seconds_per_step),
             "device": self.device or None,
             "checkpoint": self.checkpoint or None,
-            "disk_bytes": self.disk,
+            "disk_bytes": self.held.total,
+            "disk": asdict(self.held),
+            "comment": self.comment or None,
             "clips": self.clips,
             "listen": self.listen or None,
             "gate": self.gate or None,
@@ -230,7 +232,7 @@ class Store:
         self._readers: dict[Path, _Reader] = {}
         self._settings: dict[Path, tuple[float, config.Settings | None]] = {}
         self._listen: dict[Path, tuple[object, str]] = {}
-        self._disk: dict[Path, tuple[float, int, int]] = {}
+        self._disk: dict[Path, tuple[float, int, disk.Holds]] = {}
 
     @property
     def folder(self) -> Path:
@@ -250,7 +252,8 @@ class Store:
     def _compare(self, found: list[RunSummary]) -> None:
         """Fill in what needs more than the log: settings and what changed, listening, disk."""
         for summary in found:
-            summary.disk = self._disk_of(summary)
+            summary.held = self._disk_of(summary)
+            summary.comment = comment.read(summary.path)
             summary.listen = self._listening(summary)
             summary.gate = _decision(summary.path)
             if not summary.foreign:
@@ -283,12 +286,12 @@ class Store:
             known = self._listen[summary.path] = state, self.listening(summary.path)
         return known[1]
 
-    def _disk_of(self, summary: RunSummary) -> int:
-        """Bytes of the folder, measured anew when the log has grown and half a minute has gone by."""
+    def _disk_of(self, summary: RunSummary) -> disk.Holds:
+        """What the folder takes, measured anew when the log has grown and half a minute has gone by."""
         now, mark = time.monotonic(), hash((summary.last_t, summary.listen, summary.state))
         known = self._disk.get(summary.path)
         if known is None or (known[1] != mark and now - known[0] > DISK_EVERY):
-            known = self._disk[summary.path] = now, mark, disk_usage(summary.path)
+            known = self._disk[summary.path] = now, mark, disk.holds(summary.path)
         return known[2]
 
 
@@ -296,22 +299,6 @@ def changes(old: config.Settings, new: config.Settings) -> list[config.Change]:
     """Differences that matter for the result: not where runs come from and are kept, nor how the panel looks."""
     quiet = ("panel.", "audio.", "runs.", "run.", "review.", "data.cache_dir")
     return [change for change in config.difference(old, new) if not change.name.startswith(quiet)]
-
-
-def archive(run: Path, runs_dir: Path) -> Path:
-    """Move a run to the archive folder, or out of it; returns where it is now. UserError when that cannot be."""
-    folder = runs_dir if run.parent.name == ARCHIVE else runs_dir / ARCHIVE
-    target = folder / run.name
-    if liveness.is_held(RunDir(run)):
-        raise UserError(f"{run.name} is being worked on by an engine; stop it before it is moved.")
-    if target.exists():
-        raise UserError(f"{target} exists; rename one of the two folders first.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        run.rename(target)
-    except OSError as error:
-        raise UserError(f"{run} cannot be moved to {folder} ({error.strerror}).") from None
-    return target
 
 
 def summaries(runs_dir: Path, listening: Callable[[Path], str] = _nobody_listened) -> list[RunSummary]:
@@ -361,16 +348,6 @@ def _foreign(runs_dir: Path) -> list[Path]:
     except OSError:
         return []
     return [folder for folder in folders if is_foreign(folder)]
-
-
-def disk_usage(path: Path) -> int:
-    """Bytes of all files below a folder; what vanishes meanwhile is left out."""
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_size
-    return total
 
 
 def _modified(path: Path) -> float:

@@ -13,12 +13,11 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input
 
-from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.places import run_actions
 from tui.places.place import Place, RunsChanged
-from tui.places.runs import words
+from tui.places.runs import keeping, words
 from tui.runs import queue, store
 from tui.runs.store import RunSummary
 from tui.text import cut
@@ -30,6 +29,8 @@ _NEEDS: dict[str, Callable[[RunSummary], bool]] = {
     "stop": lambda s: s.live,
     "resume": lambda s: s.resumable or s.state == "waiting",
     "archive": lambda s: not s.live,
+    "rename": lambda s: not s.live,
+    "remove": lambda s: not s.live,
     "go('listen')": lambda s: bool(s.clips) and not s.live,
 }
 """What a run must be for an action to do something."""
@@ -56,7 +57,7 @@ class RunsScreen(Place):
         with Container(id="runs-below"):
             yield Lines([], id="run-facts", classes="card")
             yield Lines([], id="run-log", classes="card")
-        yield Field("filter by name, state, or a setting such as rank=12", id="filter")
+        yield Field("filter by name, comment, state, or a setting such as rank=12", id="filter")
 
     def on_mount(self) -> None:
         self.query_one("#run-log", Lines).title("Log · what matters")
@@ -204,13 +205,19 @@ class RunsScreen(Place):
 
     def action_archive(self) -> None:
         if run := self._run():
-            try:
-                target = store.archive(run.path, self.panel.runs_dir)
-            except UserError as error:
-                self.notify(str(error), severity="error")
-                return
-            self.notify(f"{run.name} is now in {target.parent}.")
-            self.panel.read_runs()
+            keeping.archive(self.panel, run)
+
+    def action_rename(self) -> None:
+        if run := self._run():
+            keeping.rename(self.panel, run)
+
+    def action_comment(self) -> None:
+        if summary := self._there():
+            keeping.remark(self.panel, summary)
+
+    def action_remove(self) -> None:
+        if self._run() and (summary := self.current()):
+            keeping.remove(self.panel, summary)
 
     def action_archived(self) -> None:
         self.panel.store.archived = not self.panel.store.archived

@@ -39,8 +39,9 @@ def rows(
 
     def row(s: RunSummary) -> Row:
         look = STATES[_look(s, waiting)]
+        name = f"{s.name} · {s.comment}" if s.comment else s.name
         mark: Cell = ("◆", "$accent bold") if s.path in marked else " "
-        head: list[Cell] = [mark, (f"{look.glyph} {look.word}", f"${look.color} bold"), s.name]
+        head: list[Cell] = [mark, (f"{look.glyph} {look.word}", f"${look.color} bold"), name]
         return Row(s.path, head + [one.cell(s) for one in shown])
 
     return [row(s) for s in runs], [*COLUMNS, *(one.column for one in shown)]
@@ -86,7 +87,7 @@ _SHOWN = [
     _Shown(Column("Gate", 6), WIDE, lambda s: s.gate or NONE),
     _Shown(Column("Changed from parent", 34), 170, _changed),
     _Shown(Column("Data", 16), 180, _of_settings(lambda s: Path(s.data.dir).name or s.data.dir)),
-    _Shown(Column("Disk", 5, True), WIDE, lambda s: (size(s.disk), "$quiet")),
+    _Shown(Column("Disk", 5, True), WIDE, lambda s: (size(s.held.total), "$quiet")),
 ]  # fmt: skip
 
 
@@ -99,13 +100,13 @@ def queue_note(runs_dir: Path) -> list[str]:
 
 
 def fits(summary: RunSummary, word: str) -> bool:
-    """A word is part of the name or the state; rank=4 is that setting with that value and no other."""
+    """A word is part of the name, the comment or the state; rank=4 is that setting with that value and no other."""
     name, equals, wanted = word.partition("=")
     if equals:
         values = config.values(summary.settings) if summary.settings is not None else {}
         found = [value for full, value in values.items() if name in (full, full.split(".")[1])]
         return any(wanted in (str(value).lower(), short(value) if _is_number(value) else None) for value in found)
-    return word in f"{summary.name} {summary.state} {STATES[_look(summary)].word}".lower()
+    return word in f"{summary.name} {summary.comment} {summary.state} {STATES[_look(summary)].word}".lower()
 
 
 def _is_number(value: Any) -> bool:
@@ -129,7 +130,7 @@ def sort_key(summary: RunSummary, by: str) -> tuple[Any, ...]:
         "state": (order.index(summary.state),),
         "best valid": (nan, 0.0 if nan else summary.best_valid),
         "listening": (not summary.listen, summary.listen),
-        "disk": (-summary.disk,),
+        "disk": (-summary.held.total,),
     }[by]
 
 
@@ -143,6 +144,8 @@ def facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
         where = f"r resumes from step {s.checkpoint}" if s.checkpoint else "r starts it again"
         head.append((f"  {where}", "$accent"))
     lines = [Content.assemble(*head)]
+    if s.comment:
+        lines += Content.styled(plain(s.comment), "italic").wrap(width)
     if s.error:
         lines += Content.styled(plain(s.error), "$error").wrap(width)
     if s.foreign:
@@ -161,7 +164,14 @@ def facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
         lines.append(Content(f"listening {s.listen}"))
     if s.settings is not None and s.settings.run.why:
         lines += Content.styled(f"why {plain(s.settings.run.why)}", "$quiet").wrap(width)
-    return lines + _changes(s, width, narrow=narrow)
+    held = [Content.styled(_held(s), "$quiet")] if s.held.total else []
+    return [*lines, *_changes(s, width, narrow=narrow), *held]
+
+
+def _held(s: RunSummary) -> str:
+    kinds = (("checkpoints", s.held.checkpoints), ("models", s.held.models), ("clips", s.held.clips))
+    parts = ", ".join(f"{name} {size(count)}" for name, count in kinds if count)
+    return f"disk {size(s.held.total)}{f': {parts}' if parts else ''}"
 
 
 def _changes(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
