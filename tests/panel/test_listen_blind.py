@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
 from tests.review.clips import make_foreign_evaluation, make_run, write_clip
 from tui.places.dialogs import Menu
-from tui.places.listen.clips import Clips
 from tui.places.listen.screen import ListenScreen
 from tui.places.place import RunsChanged
+from tui.widgets.clips import Clips
 
 
 async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> None:

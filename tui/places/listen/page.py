@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 
-from tui.places.listen.clips import ClipLook, Clips, pips
 from tui.places.listen.judgement import grid_lines, number_of, rows_of, so_far_lines, value_of
 from tui.places.listen.judgement_card import JudgementCard
 from tui.places.listen.pictures import Pictures, pictures
@@ -18,6 +17,7 @@ from tui.places.sound.playback import Playback
 from tui.places.sound.screen import route
 from tui.review.order import Trial
 from tui.review.session import FATIGUE, Session
+from tui.widgets.clips import ClipLook, Clips, pips
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 

@@ -19,7 +19,6 @@ from engine.contract.rundir import checked_name
 from tui import keys
 from tui.places.background import Background
 from tui.places.dialogs import Ask, Choice, Menu
-from tui.places.listen.clips import Clips
 from tui.places.listen.judgement_card import JudgementCard
 from tui.places.listen.page import ListenPage
 from tui.places.listen.presenter import Presenter, after_judgement
@@ -30,6 +29,7 @@ from tui.places.sound.playback import Levels, Playback, levels
 from tui.places.sound.screen import PlayerNews, SoundScreen
 from tui.review.order import Trial
 from tui.review.session import ChangedElsewhere, Session, default_listener
+from tui.widgets.clips import Clips
 from tui.widgets.table import Table
 
 TICK = 0.2

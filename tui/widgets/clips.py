@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.places.listen.waveform import braille, half_blocks
 from tui.text import cut
 from tui.widgets.lines import draw
+from tui.widgets.waveform import braille, half_blocks
 
 if TYPE_CHECKING:
     import numpy as np
