@@ -15,6 +15,7 @@ from tui.runs import store
 from tui.runs.draft import Draft, candidates, estimate, measured_like, own_findings, preset_changes, setting_names
 from tui.runs.follow import Followed
 from tui.runs.history import History
+from tui.runs.plain_words import PLAIN_WORDS
 
 
 def draft(name: str = "new") -> Draft:
@@ -146,3 +147,10 @@ def test_a_draft_says_what_it_was_made_from_and_why() -> None:
     words = shlex.split(one.command(Path("/runs/first/config.toml")))
     repeated = config.override(config.Settings(), [words[n + 1] for n, word in enumerate(words) if word == "--set"])
     assert (repeated.train.epochs, repeated.run.why) == (3, "overfit: fewer epochs")
+
+
+def test_every_setting_of_the_form_is_told_in_two_sentences_at_least() -> None:
+    rows = [name for _, names in setting_names() for name in names]
+    assert set(PLAIN_WORDS) == set(rows)
+    told = {name: text.count(". ") + text.endswith(".") for name, text in PLAIN_WORDS.items()}
+    assert [name for name, sentences in told.items() if sentences < 2] == []

@@ -206,3 +206,20 @@ async def test_going_to_runs_or_quitting_does_not_lose_a_draft(panel: Starter) -
         screen = app.screen
         assert isinstance(screen, NewRunScreen)
         assert screen.draft.value("lora.rank") == 24
+
+
+async def test_an_advice_opens_on_the_row_that_it_changed(panel: Starter, runs_dir: Path) -> None:
+    async with panel() as (app, pilot):
+        app.open_new_run(runs_dir / "full", {"train.epochs": 20})
+        screen = await opened(app, pilot)
+        assert screen.query_one(Table).key == "train.epochs"
+        assert "How often every clip is heard." in text(app, "#about")
+        await pilot.press("down")
+        assert "The first steps are small" in text(app, "#about")
+
+
+async def test_a_form_of_no_run_begins_with_the_data(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        app.open_new_run(None)
+        screen = await opened(app, pilot)
+        assert screen.query_one(Table).key == "data.dir"

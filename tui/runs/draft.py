@@ -20,13 +20,13 @@ from tui.runs.history import NAN, History
 from tui.runs.store import RunSummary, changes
 
 GROUPS: dict[str, tuple[str, ...]] = {
+    "data": ("model.base", "data.dir", "data.metadata", "data.duration"),
     "LoRA": ("lora.rank", "lora.alpha", "lora.dropout", "lora.target_modules", "lora.rslora"),
     "optimiser": (
         "train.learning_rate", "train.batch_size", "train.gradient_accumulation_steps", "train.epochs",
         "train.warmup_steps", "train.schedule", "train.text_dropout", "train.weight_decay", "train.max_grad_norm",
         "train.precision", "train.seed",
     ),
-    "data": ("model.base", "data.dir", "data.metadata", "data.duration"),
     "run": ("train.save_steps", "train.validate_steps", "train.early_stopping"),
     "clips": (
         "evaluate.prompts_file", "evaluate.duration", "evaluate.guidance_scale", "evaluate.top_k",

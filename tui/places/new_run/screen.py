@@ -40,6 +40,7 @@ from tui.runs.draft import (
 )
 from tui.runs.follow import Followed
 from tui.runs.history import History
+from tui.runs.plain_words import PLAIN_WORDS
 from tui.text import cut, value
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines, frame
@@ -86,6 +87,7 @@ class NewRunScreen(Place):
                 yield Table(_WIDE, id="sheet")
             yield Lines([], id="means", classes="card")
             yield Lines([], id="checks", classes="card")
+            yield Lines([], id="about", classes="card")
             yield Lines([], id="same", classes="card")
         yield Field("", id="edit")
 
@@ -99,7 +101,8 @@ class NewRunScreen(Place):
         self._write()
         table = self.query_one(Table)
         table.focus()
-        table.go_to("lora.rank")
+        first = "lora.rank" if self.draft.base_name else "data.dir"
+        table.go_to(next((change.name for change in self.draft.changes()), first))
         self._load_history()
         self._check_soon()
 
@@ -126,6 +129,7 @@ class NewRunScreen(Place):
         table = self.query_one(Table)
         table.show(words.rows(self.draft, table.key), columns)
         self._write_hint()
+        self._write_about()
         self._write_means()
         self._write_checks()
         same = self.query_one("#same", Lines)
@@ -144,12 +148,15 @@ class NewRunScreen(Place):
         if name == START:
             frame(card, None, "enter starts the run")
             return
-        if name == NAME or name is None:
-            frame(card, None, "a name that is new")
-            return
-        info = config.fields()[name]
-        text = f"{info.description} {config.allowed(info)}"
-        frame(card, None, cut(text, max(20, card.size.width - 4)))
+        frame(card, None, "a name that is new" if name in (NAME, None) else "")
+
+    def _write_about(self) -> None:
+        """What the setting under the cursor does, and what it may be."""
+        card, name = self.query_one("#about", Lines), self.query_one(Table).key
+        width, info = max(20, card.size.width), config.fields().get(name)
+        card.title(label(name) if info else "")
+        allowed = Content.styled(f"{info.description} Allowed: {config.allowed(info)}.", "$quiet") if info else None
+        card.show([*Content(PLAIN_WORDS[name]).wrap(width), *allowed.wrap(width)] if allowed else [])
 
     def _course(self) -> Plan | str:
         clips = self._train_clips()
