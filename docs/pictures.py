@@ -85,7 +85,7 @@ async def main() -> None:
                 "runs": await picture(runs, []),
                 "new-run": await picture(runs, ["n", "right", "down", "right"], wait=5),
                 "monitor": await picture(runs, [], open_run=live, mode="monitor"),
-                "listen": await picture(runs, ["space", "4", "2"], open_run=runs / "clips", mode="listen", wait=3),
+                "listen": await picture(runs, ["space", "h", "4", "2"], open_run=runs / "clips", mode="listen", wait=3),
             }
         drawn["monitor-full"] = await picture(runs, ["left"], open_run=runs / "output_full", mode="monitor")
         for name, svg in drawn.items():

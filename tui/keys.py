@@ -145,6 +145,9 @@ ACTIONS: list[Action] = [
     Action("listen", "x", "all_bad", "", "When ranking: all clips of this prompt are bad."),
     Action("listen", "t", "tag", "tag", "Tag the clip: t, then the tag's letter.", 4),
     Action("listen", "i", "note", "note", "Write a note on the clip.", 5),
+    Action(
+        "listen", "h", "heard_elsewhere", "heard elsewhere", "Say that this prompt's clips were heard elsewhere.", 6
+    ),
     Action("listen", "u", "undo", "undo", "Undo the last score, tag or note.", 7),
     Action("listen", "up", "prompt(-1)", "", "Go to the previous prompt."),
     Action("listen", "down", "prompt(1)", "↑↓ prompt", "Go to the next prompt.", 4),

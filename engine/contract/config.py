@@ -189,7 +189,9 @@ class Review(Section):
     restart_on_switch: bool = setting(False, "Start from the beginning at a switch instead of keeping the position.")
     training_item: bool = setting(True, "Begin with one prompt that is not counted.")
     must_rate: bool = setting(False, "Go on to the next prompt only when all clips are rated.")
-    min_listen: float = setting(0.0, "Least time a clip must have played before it is rated.", unit="s", ge=0, le=30)
+    min_listen: float = setting(
+        1.0, "Least time a clip must have sounded, or to its end, before it is judged.", unit="s", ge=0, le=30
+    )
 
 
 class Audio(Section):

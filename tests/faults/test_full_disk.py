@@ -126,7 +126,7 @@ def test_what_a_listener_says_is_refused_in_words_and_what_was_said_stays(disk: 
     before = run.review("anna").read_bytes()
     disk.fill()
     with pytest.raises(UserError, match="cannot be written"):
-        session.rate(5, by_hand=True)
+        session.rate(5)
     assert run.review("anna").read_bytes() == before
     assert os.listdir(run.review_dir) == ["anna.json"]
 

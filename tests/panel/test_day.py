@@ -39,7 +39,7 @@ async def test_what_is_typed_while_the_terminal_is_too_small_is_no_command_and_t
     app = listening_panel(tmp_path / "runs", run="first", mode="listen")
     async with running(app) as pilot:
         await until(pilot, lambda: getattr(app.screen, "session", None) is not None)
-        await pilot.press("i", *"warm")
+        await pilot.press("h", "i", *"warm")
         field = app.focused
         assert isinstance(field, Input)
         await pilot.resize_terminal(60, 20)

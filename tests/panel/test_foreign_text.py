@@ -17,7 +17,7 @@ from engine.contract.rundir import RunDir
 from engine.contract.text import plain
 from tests.panel.conftest import settle
 from tests.panel.listening import listening, running, screen_of, stored, text, told, until
-from tests.review.clips import MODELS, make_run, write_clip
+from tests.review.clips import MODELS, heard, make_run, write_clip
 from tui.app import PanelApp
 from tui.places.dialogs import Ask, Choice, Menu
 from tui.widgets.field import Line
@@ -138,7 +138,7 @@ async def test_prompts_tags_notes_and_listeners_are_shown_in_listen(runs: Path, 
         shown = await seen(pilot)
         assert "[/x] [bold red]loud[/] ␛]0;owned" in shown
         screen = screen_of(pilot.app)
-        screen.session.write_note(f"note {TEXT}")
+        heard(screen.session).write_note(f"note {TEXT}")
         for keys in (["t", "a"], ["i", "escape"], ["2"], ["V", "V"], ["down"], ["up"], ["e"]):
             await pilot.press(*keys)
             await seen(pilot)
@@ -148,7 +148,7 @@ async def test_prompts_tags_notes_and_listeners_are_shown_in_listen(runs: Path, 
 
 async def test_a_note_that_is_opened_and_left_stays_as_it_was(runs: Path) -> None:
     async with listening(panel(runs, "[old]", "listen")) as pilot:
-        session = screen_of(pilot.app).session
+        session = heard(screen_of(pilot.app).session)
         session.write_note(TEXT)
         before = stored(runs, "[old]")["history"]
         await pilot.press("i")

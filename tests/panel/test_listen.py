@@ -14,7 +14,7 @@ from engine.contract.events import EventLog
 from tests.audio.parts import Pulse
 from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
-from tests.review.clips import judge, make_evaluation, make_run
+from tests.review.clips import heard, judge, make_evaluation, make_run
 from tui.places.dialogs import Menu
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
@@ -23,7 +23,7 @@ from tui.review.session import Session
 async def test_a_digit_scores_the_clip_and_is_on_disk_at_once(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("4")
+        await pilot.press("h", "4")
         assert stored(runs)["ratings"]["1"]["A"]["score"] == 4
         await pilot.press("2")
         assert stored(runs)["ratings"]["1"]["B"]["score"] == 2
@@ -31,20 +31,33 @@ async def test_a_digit_scores_the_clip_and_is_on_disk_at_once(runs: Path) -> Non
         assert "2 of 24 judged" in text(app)
 
 
+async def test_a_key_on_a_clip_that_nobody_heard_says_so_and_scores_nothing(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: "Nobody has heard A yet, so nothing is noted: space plays it" in told(app))
+        await pilot.press("t", "n", "i", "2")  # no note is begun, so 2 is a score, and refused as well
+        assert screen_of(app).session.state.ratings == {}
+        assert (screen_of(app).session.letter, screen_of(app).session.done) == ("A", 0)
+        await pilot.press("h", "4")
+        assert stored(runs)["ratings"]["1"]["A"]["score"] == 4
+        assert stored(runs)["elsewhere"] == ["1"]
+
+
 async def test_after_the_last_score_of_a_prompt_the_next_prompt_comes(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("4", "2", "3")
+        await pilot.press("h", "4", "2", "3")
         await until(pilot, lambda: screen_of(app).playback.trial.id == "2" and screen_of(app).playback.levels)
         assert "Prompt 2 of 8" in text(app)
-        await pilot.press("5")
+        await pilot.press("h", "5")
         assert stored(runs)["ratings"]["2"]["A"]["score"] == 5
 
 
 async def test_a_second_thought_on_a_score_stays_on_the_clip(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("4", "a", "5")
+        await pilot.press("h", "4", "a", "5")
         assert stored(runs)["ratings"]["1"]["A"]["score"] == 5
         assert stored(runs)["letter"] == "A"
 
@@ -60,7 +73,7 @@ async def test_letters_and_arrows_move_among_the_clips(runs: Path) -> None:
 async def test_t_and_a_letter_tags_the_clip_and_again_takes_it_off(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
-        await pilot.press("t")
+        await pilot.press("h", "t")
         await until(pilot, lambda: "press the tag's letter" in text(app))
         await pilot.press("n")
         await pilot.press("t", "g")
@@ -81,7 +94,7 @@ async def test_a_letter_without_a_tag_and_escape_tag_nothing(runs: Path) -> None
 async def test_a_note_is_kept_at_every_key_and_capitals_are_text_in_it(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
-        await pilot.press("i", *"LoFi")
+        await pilot.press("h", "i", *"LoFi")
         assert stored(runs)["ratings"]["training"]["A"]["note"] == "LoFi"
         await pilot.press("1", "enter")
         assert stored(runs)["ratings"]["training"]["A"]["note"] == "LoFi1"
@@ -93,7 +106,7 @@ async def test_a_note_is_kept_at_every_key_and_capitals_are_text_in_it(runs: Pat
 async def test_keys_that_come_all_at_once_do_what_they_would_one_by_one(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        for key in ("4", "t", "n", "2", "t", "g", "i", *"so 3", "enter", "5"):
+        for key in ("h", "4", "t", "n", "2", "t", "g", "i", *"so 3", "enter", "5"):
             app.simulate_key(key)
         await until(pilot, lambda: screen_of(app).session.done == 3)
         ratings = stored(runs)["ratings"]["1"]
@@ -122,7 +135,7 @@ async def test_a_key_pressed_twice_closes_a_dialog_once(tmp_path: Path) -> None:
 async def test_escape_takes_a_note_back_and_stays_in_listen(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
-        await pilot.press("i", *"first", "enter")
+        await pilot.press("h", "i", *"first", "enter")
         await pilot.press("i", *" thoughts", "escape")
         await pilot.pause()
         assert stored(runs)["ratings"]["training"]["A"]["note"] == "first"
@@ -132,7 +145,7 @@ async def test_escape_takes_a_note_back_and_stays_in_listen(runs: Path) -> None:
 async def test_undo_goes_back_to_the_prompt_it_belongs_to(runs: Path) -> None:
     app = panel(runs)
     async with listening(app) as pilot:
-        await pilot.press("3", "down", "down", "u")
+        await pilot.press("h", "3", "down", "down", "u")
         assert stored(runs)["trial"] == "training"
         assert stored(runs)["ratings"]["training"]["A"]["score"] is None
 
@@ -180,7 +193,7 @@ async def test_a_session_that_was_begun_with_scores_says_that_it_goes_on_so(runs
 async def test_another_listener_begins_anew_and_a_bad_name_is_refused(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("4", "w")
+        await pilot.press("h", "4", "w")
         await pilot.press(*["backspace"] * 4, *"../x", "enter")
         await pilot.pause()
         assert screen_of(app).session.state.listener == "anna"
@@ -193,11 +206,11 @@ async def test_ranking_takes_ranks_ties_and_all_bad(runs: Path) -> None:
     app = panel(runs, "review.mode=ranking", "review.training_item=false")
     async with listening(app) as pilot:
         assert "equal ranks are ties" in text(app)
-        await pilot.press("1", "1", "5", "2")
+        await pilot.press("h", "1", "1", "5", "2")
         ranks = stored(runs)["ratings"]["1"]
         assert [ranks[letter]["rank"] for letter in "ABC"] == [1, 1, 2]
         await until(pilot, lambda: screen_of(app).playback.trial.id == "2")
-        await pilot.press("x")
+        await pilot.press("h", "x")
         assert stored(runs)["all_bad"] == ["2"]
 
 
@@ -245,7 +258,7 @@ async def test_a_damaged_session_is_named_and_nothing_is_overwritten(runs: Path)
 async def test_what_another_panel_wrote_is_taken_up_and_not_overwritten(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("4")
+        await pilot.press("h", "4")
         other = Session.open(screen_of(app).session.evaluation, "anna", Review())
         other.go(0, "B")
         other.rate(1)
@@ -260,8 +273,8 @@ async def test_what_another_panel_wrote_is_taken_up_and_not_overwritten(runs: Pa
 async def test_a_note_stays_with_its_clip_when_another_panel_moves_the_cursor(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("i", *"his")
-        other = Session.open(screen_of(app).session.evaluation, "anna", Review())
+        await pilot.press("h", "i", *"his")
+        other = heard(Session.open(screen_of(app).session.evaluation, "anna", Review()))
         other.go(3, "B")
         other.rate(2)
         await pilot.press("s")
@@ -284,7 +297,7 @@ async def test_another_prompt_set_has_a_session_of_its_own(runs: Path) -> None:
     async with listening(app) as pilot:
         await pilot.press("s")
         await until(pilot, lambda: "cool jazz" in text(app))
-        await pilot.press("4")
+        await pilot.press("h", "4")
         assert (runs / "first" / "review_jazz" / "anna.json").is_file()
         await pilot.press("e")
         await until(pilot, lambda: "Export · first · jazz" in text(app))
@@ -296,9 +309,9 @@ async def test_another_prompt_set_has_a_session_of_its_own(runs: Path) -> None:
 async def test_everything_has_its_place_at_every_size(runs: Path, size: tuple[int, int]) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app, size) as pilot:
-        await pilot.press("4")
+        await pilot.press("h", "4")
         shown = text(app)
-        for said in ("upbeat synthwave, driving bass", "on-style", "note", "judged", "not heard", "4", "loop", "play"):
+        for said in ("upbeat synthwave, driving bass", "on-style", "note", "judged", "heard", "4", "loop", "play"):
             assert said in shown, said
         assert all(len(line) <= size[0] for line in shown.splitlines())
 
@@ -323,7 +336,7 @@ async def test_four_models_have_four_letters(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", models=("base", "best", "final", "step-200"))
     app = panel(tmp_path / "runs", "review.training_item=false")
     async with listening(app, (80, 24)) as pilot:
-        await pilot.press("d", "5")
+        await pilot.press("h", "d", "5")
         assert stored(tmp_path / "runs")["ratings"]["1"]["D"]["score"] == 5
         assert "of 32 judged" in text(app)
 
@@ -342,7 +355,7 @@ async def test_a_long_prompt_is_folded_and_a_wide_script_is_cut_whole(tmp_path: 
 async def test_after_twenty_minutes_a_rest_is_suggested(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
-        await pilot.press("3")
+        await pilot.press("h", "3")
         screen_of(app).session.state.sittings[-1].start -= 25 * 60
         await pilot.press("3")
         assert "minutes without a rest" in text(app)
@@ -359,6 +372,8 @@ async def test_what_is_heard_is_played_switched_and_logged(tmp_path: Path, monke
         app = panel(tmp_path / "runs", "audio.output=pacat", "review.training_item=false")
         async with listening(app) as pilot:
             await until(pilot, lambda: app.player.status.output == "pacat")
+            await pilot.press("4")
+            assert "Nobody has heard A yet" in told(app)
             since = pulse.mark()
             await pilot.press("space")
             await until(pilot, lambda: app.player.status.playing and app.player.status.position > 1.0)
@@ -385,6 +400,8 @@ async def test_what_is_heard_is_played_switched_and_logged(tmp_path: Path, monke
             await until(pilot, lambda: app.player.status.loop == pytest.approx((before, before + 1.0), abs=0.2))
             await pilot.press("n")
             await until(pilot, lambda: app.player.status.index == 2 and app.player.status.playing)
+            await pilot.press("a", "4")
+            assert stored(tmp_path / "runs")["ratings"]["1"]["A"]["score"] == 4
             await pilot.press("R")
             await until(pilot, lambda: not app.player.status.playing)
         assert stored(tmp_path / "runs")["outputs"] == ["pacat"]

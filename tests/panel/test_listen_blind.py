@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
-from tests.review.clips import make_foreign_evaluation, make_run, write_clip
+from tests.review.clips import heard, make_foreign_evaluation, make_run, write_clip
 from tui.places.dialogs import Menu
 from tui.places.listen.screen import ListenScreen
 from tui.places.place import RunsChanged
@@ -15,6 +15,7 @@ from tui.widgets.clips import Clips
 async def test_names_and_results_stay_hidden_until_all_is_judged(runs: Path) -> None:
     app = panel(runs, "review.training_item=false")
     async with listening(app) as pilot:
+        heard(screen_of(app).session)
         for _ in range(23):
             await pilot.press("3")
         shown = text(app)
@@ -113,7 +114,7 @@ async def test_without_sound_the_line_that_fetches_a_clip_stays_blind(runs: Path
     async with listening(app) as pilot:
         await pilot.press("space")
         await until(pilot, lambda: "scp" in text(app))
-        assert "judging works all the same" in text(app)
+        assert "h says the clips were heard elsewhere" in text(app)
         seen = [app.player.status.hint]
         await pilot.press("r")
         await until(pilot, lambda: "How to hear it" in text(app))
@@ -130,7 +131,7 @@ async def test_a_folder_of_another_script_opens_with_its_gaps(tmp_path: Path) ->
         assert "missing: 1 clip file of this prompt" in text(app)
         assert "1 clip file is missing" in told(app)
         assert not [model for model in ("base", "best", "final") if model in told(app)]
-        await pilot.press("4", "3")
+        await pilot.press("h", "4", "3")
         assert stored(tmp_path / "runs", "old")["ratings"]["1"]["B"]["score"] == 3
 
 
@@ -144,7 +145,7 @@ async def test_a_model_without_clips_is_named_as_missing(tmp_path: Path) -> None
 async def test_a_file_that_vanishes_is_shown_as_missing(runs: Path) -> None:
     first = panel(runs, "review.training_item=false")
     async with listening(first) as pilot:
-        await pilot.press("3")
+        await pilot.press("h", "3")
         order = screen_of(first).session.trials[1].order
     next((runs / "first" / "evaluation" / f"{order[1]}_model").glob("02*")).unlink()
     app = panel(runs, "review.training_item=false")

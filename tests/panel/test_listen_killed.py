@@ -35,6 +35,8 @@ def test_the_session_goes_on_at_the_same_place_after_kill_9(
 ) -> None:
     panel = open_panel()
     assert panel.saw("upbeat synthwave")
+    panel.press("h")
+    assert panel.saw("heard elsewhere")
     panel.press("4")
     assert panel.saw("1 of 24 judged")
     panel.press("2")

@@ -12,7 +12,7 @@ import pytest
 from engine.contract import liveness
 from engine.contract.config import Review
 from engine.contract.errors import UserError
-from tests.review.clips import judge, make_evaluation, make_run
+from tests.review.clips import heard, judge, make_evaluation, make_run
 from tui.audio.player import Player, PlayerStatus
 from tui.places.listen.presenter import Presenter, Step, after_judgement
 from tui.places.listen.transport import Transport
@@ -131,7 +131,7 @@ def test_a_judgement_leads_to_an_unheard_clip_then_to_one_without_a_score_then_t
 ) -> None:
     session = session_on(make_run(tmp_path).path)
     trial = session.trial.id
-    session.rate(3)
+    heard(session).rate(3)
     assert after_judgement(session, "ABC", {(trial, "A")}) == Step(0, "B", fresh=True)
     assert after_judgement(session, "ABC", {(trial, "A"), (trial, "B")}) == Step(0, "C", fresh=True)
     assert after_judgement(session, "ABC", {(trial, letter) for letter in "ABC"}) == Step(0, "B", fresh=False)

@@ -16,7 +16,8 @@ async def test_a_key_in_the_browsers_page_counts_like_one_here(tmp_path: Path) -
     make_run(tmp_path / "runs")
     app = panel(tmp_path / "runs", "review.training_item=false")
     async with listening(app) as pilot:
-        app._heard_from_player(PlayerMessage("key", data={"key": "4"}))
+        for key in ("h", "4"):
+            app._heard_from_player(PlayerMessage("key", data={"key": key}))
         await until(pilot, lambda: screen_of(app).session.done == 1)
         assert stored(tmp_path / "runs")["ratings"]["1"]["A"]["score"] == 4
         for key in ("a", "t"):

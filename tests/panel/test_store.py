@@ -12,7 +12,7 @@ from engine.contract import config, liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, create
 from tests.panel import recording
-from tests.review.clips import judge, make_run
+from tests.review.clips import heard, judge, make_run
 from tui.review.evaluation import open_evaluation
 from tui.review.results import outcome
 from tui.review.session import Session
@@ -125,11 +125,11 @@ def test_a_taken_name_in_the_archive_is_refused(runs_dir: Path) -> None:
 def test_the_listening_result_stays_hidden_until_all_is_judged(tmp_path: Path) -> None:
     run = make_run(tmp_path, "heard")
     evaluation = open_evaluation(run.path)
-    begun = Session.open(evaluation, "anna", config.Review(training_item=False), seed=1)
+    begun = heard(Session.open(evaluation, "anna", config.Review(training_item=False), seed=1))
     begun.rate(3)
     assert by_name(tmp_path)["heard"].listen == "1/24"
     judge(evaluation, "anna", [{"base": 2, "best": 4, "final": 3}])
     assert by_name(tmp_path)["heard"].listen == "best 4.0"
-    other = Session.open(evaluation, "ben", config.Review(training_item=False), seed=1)
+    other = heard(Session.open(evaluation, "ben", config.Review(training_item=False), seed=1))
     other.rate(1)
     assert by_name(tmp_path)["heard"].listen == "best 4.0"  # nor does a second session that is not over

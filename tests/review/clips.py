@@ -132,6 +132,12 @@ def write_events(
         log.write("state", state="done")
 
 
+def heard(session: Session) -> Session:
+    """The session, whose listener says to have heard all of it outside the panel."""
+    session.state.elsewhere = [trial.id for trial in session.trials]
+    return session
+
+
 def judge(evaluation: Evaluation, listener: str, scores: Sequence[dict[str, int]], **review: object) -> Session:
     """A whole session: ``scores[item][model]``, the last entry for all items that follow."""
     session = Session.open(evaluation, listener, Review(training_item=False, **review), seed=1)  # type: ignore[arg-type]
@@ -142,5 +148,6 @@ def judge(evaluation: Evaluation, listener: str, scores: Sequence[dict[str, int]
         wanted = scores[min(keys.index(trial.item), len(scores) - 1)]
         for letter in trial.letters:
             session.go(index, letter)
+            session.heard(trial.id, letter, 1.0)
             session.rate(wanted[trial.model(letter)])
     return session

@@ -58,9 +58,17 @@ def test_the_notes_say_why_a_set_was_not_measured(run: RunDir) -> None:
     assert "_reason" not in text
 
 
-def test_clips_that_were_judged_and_never_played_are_counted(run: RunDir) -> None:
+def test_clips_that_were_judged_and_heard_elsewhere_or_never_are_counted(run: RunDir) -> None:
+    stored = json.loads(run.review("anna").read_text())
+    for trial in ("1", "2", "3"):
+        for rating in stored["ratings"][trial].values():
+            rating["heard"] = 0.0
+    run.review("anna").write_text(json.dumps({**stored, "elsewhere": ["1", "2", "4"]}))
     notes.export(run)
-    assert "- anna: 23 of 24 judged clips were never played in the panel." in run.notes.read_text()
+    text = run.notes.read_text()
+    assert "- anna: 6 of 24 judged clips were said to be heard elsewhere." in text
+    assert "- anna: 3 of 24 judged clips were never played in the panel." in text
+    assert "| elsewhere |" in text
 
 
 def test_what_changed_since_the_parent_is_in_the_notes(run: RunDir) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.config import Review
-from tests.review.clips import judge, make_evaluation
+from tests.review.clips import heard, judge, make_evaluation
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import load_results, results_of
 from tui.review.session import Session
@@ -27,7 +27,7 @@ def test_a_pair_is_counted_over_prompts_and_concluded_in_a_sentence(evaluation: 
 
 
 def test_the_training_item_never_reaches_the_statistics(evaluation: Evaluation) -> None:
-    session = Session.open(evaluation, "anna", Review(), seed=1)
+    session = heard(Session.open(evaluation, "anna", Review(), seed=1))
     for letter in "ABC":
         session.go(0, letter)
         session.rate(5)
@@ -84,7 +84,7 @@ def test_equal_weights_count_as_one_model_and_measure_the_listeners_noise(tmp_pa
 
 def test_tags_are_counted_by_item_whoever_gave_them(evaluation: Evaluation) -> None:
     for listener in ("anna", "ben"):
-        session = Session.open(evaluation, listener, Review(training_item=False), seed=3)
+        session = heard(Session.open(evaluation, listener, Review(training_item=False), seed=3))
         letter = next(letter for letter in "ABC" if session.trials[0].model(letter) == "best")
         session.go(0, letter)
         session.toggle_tag("noise")
@@ -110,7 +110,7 @@ def test_an_open_session_stays_out_of_what_other_places_show(evaluation: Evaluat
 
 def test_complete_means_that_one_listener_has_judged_everything(evaluation: Evaluation) -> None:
     assert not results_of(evaluation).complete
-    session = Session.open(evaluation, "ben", Review(training_item=False), seed=3)
+    session = heard(Session.open(evaluation, "ben", Review(training_item=False), seed=3))
     session.rate(3)
     assert not results_of(evaluation).complete
     judge(evaluation, "anna", [BEST_WINS])

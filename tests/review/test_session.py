@@ -10,7 +10,7 @@ import pytest
 
 from engine.contract.config import Review
 from engine.contract.errors import UserError
-from tests.review.clips import make_evaluation
+from tests.review.clips import heard, make_evaluation
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import results_of
 from tui.review.session import ChangedElsewhere, Session, default_listener, review_path
@@ -32,7 +32,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def session(evaluation: Evaluation, clock: Clock) -> Session:
-    return Session.open(evaluation, "anna", Review(), seed=1, clock=clock)
+    return heard(Session.open(evaluation, "anna", Review(), seed=1, clock=clock))
 
 
 def on_disk(session: Session) -> dict:
@@ -123,7 +123,7 @@ def test_a_reveal_after_the_last_score_is_not_early(session: Session) -> None:
 
 
 def test_ranking_has_ties_and_all_bad(evaluation: Evaluation) -> None:
-    session = Session.open(evaluation, "anna", Review(mode="ranking"), seed=1)
+    session = heard(Session.open(evaluation, "anna", Review(mode="ranking"), seed=1))
     session.go(1, "A")
     session.rate(1)
     session.go(1, "B")
@@ -151,9 +151,13 @@ def test_the_log_says_how_long_each_clip_was_played(session: Session) -> None:
 
 
 def test_the_next_unheard_clip_is_looked_for_from_the_cursor_on(session: Session) -> None:
+    session.state.elsewhere = []
     session.go(1, "A")
     session.heard("1", "B", 2.0)
     assert session.next_unheard() == (1, "C")
+    session.go(1, "B")
+    session.hear_elsewhere()
+    assert session.next_unheard() == (2, "A")
     session.go(8, "C")
     assert session.next_unheard() == (0, "A")
 
@@ -165,17 +169,87 @@ def test_a_session_says_which_settings_it_keeps_from_its_beginning(session: Sess
     assert again.kept() == ["review.mode = scores", "review.repeats = 0"]
 
 
-def test_a_minimum_of_listening_is_asked_for_when_set(evaluation: Evaluation) -> None:
-    session = Session.open(evaluation, "anna", Review(min_listen=3.0), seed=1)
-    session.go(1, "A")
-    with pytest.raises(UserError, match=r"Listen to A for 3 s"):
+@pytest.fixture
+def unheard(evaluation: Evaluation) -> Session:
+    """A session at its first prompt, of which nothing has sounded."""
+    return Session.open(evaluation, "anna", Review(training_item=False), seed=1)
+
+
+def test_what_is_said_of_a_clip_that_nobody_heard_is_refused_and_leaves_nothing(unheard: Session) -> None:
+    for say in (
+        lambda: unheard.rate(4),
+        lambda: unheard.toggle_tag("noise"),
+        lambda: unheard.write_note("hiss"),
+        unheard.toggle_all_bad,
+    ):
+        with pytest.raises(UserError, match="Nobody has heard A yet, so nothing is noted"):
+            say()
+    assert not unheard.path.exists()
+    assert (unheard.done, unheard.state.history) == (0, [])
+
+
+def test_a_clip_counts_as_heard_after_the_time_that_is_set_or_at_its_end(tmp_path: Path) -> None:
+    folder = make_evaluation(tmp_path / "run" / "evaluation", ["one"], seconds=4.0)
+    review = Review(training_item=False, min_listen=3.0)
+    session = Session.open(open_evaluation(folder), "anna", review, seed=1)
+    session.heard("1", "A", 2.0)
+    with pytest.raises(UserError, match=r"Only 2.0 s of A were heard.*3 s at least"):
         session.rate(4)
-    session.heard("1", "A", 3.0)
+    session.heard("1", "A", 1.0)
     session.rate(4)
+    session.review = review.model_copy(update={"min_listen": 30.0})
+    session.heard("1", "B", 3.7)
+    session.go(0, "B")
+    session.rate(2)
+    assert session.done == 2
+
+
+def test_all_bad_is_said_of_a_prompt_whose_clips_were_all_heard(evaluation: Evaluation) -> None:
+    session = Session.open(evaluation, "anna", Review(mode="ranking", training_item=False), seed=1)
+    for letter in "AB":
+        session.heard("1", letter, 2.0)
+    with pytest.raises(UserError, match="Nobody has heard C"):
+        session.toggle_all_bad()
+    session.heard("1", "C", 2.0)
+    session.toggle_all_bad()
+    session.toggle_all_bad()
+    assert session.done == 0
+
+
+def test_clips_heard_elsewhere_are_judged_and_the_notes_can_tell_and_undo_takes_it_back(unheard: Session) -> None:
+    unheard.hear_elsewhere()
+    unheard.hear_elsewhere()
+    for letter, score in zip("ABC", (2, 3, 4), strict=True):
+        unheard.go(0, letter)
+        unheard.rate(score)
+    assert on_disk(unheard)["elsewhere"] == ["1"]
+    assert [j.elsewhere for j in results_of(unheard.evaluation).judgements][:4] == [True, True, True, False]
+    unheard.go(1, "A")
+    with pytest.raises(UserError, match="Nobody has heard A"):
+        unheard.rate(4)
+    for _ in range(4):
+        said = unheard.undo()
+    assert said == '"heard elsewhere"'
+    assert on_disk(unheard)["elsewhere"] == []
+
+
+def test_a_session_of_before_keeps_its_scores_and_they_can_be_changed_once_it_is_heard(unheard: Session) -> None:
+    unheard.hear_elsewhere()
+    unheard.rate(4)
+    unheard.toggle_tag("noise")
+    stored = on_disk(unheard)
+    del stored["elsewhere"], stored["history"]
+    unheard.path.write_text(json.dumps(stored))
+    again = Session.open(unheard.evaluation, "anna", Review())
+    assert (again.complaints, again.done, again.value(again.trial, "A")) == ((), 1, 4)
+    with pytest.raises(UserError, match="Nobody has heard A"):
+        again.rate(2)
+    again.toggle_tag("noise")
+    assert again.rating(again.trial, "A").tags == []
 
 
 def test_going_on_waits_for_all_scores_when_set(evaluation: Evaluation) -> None:
-    session = Session.open(evaluation, "anna", Review(must_rate=True, training_item=False), seed=1)
+    session = heard(Session.open(evaluation, "anna", Review(must_rate=True, training_item=False), seed=1))
     with pytest.raises(UserError, match="Rate every clip"):
         session.go(1)
     for letter in "ABC":
@@ -212,7 +286,7 @@ def test_equal_weights_wait_for_the_choice_of_two_clips_or_three(tmp_path: Path)
 
 def test_prompts_made_later_are_added_to_a_session_that_goes_on(tmp_path: Path) -> None:
     folder = make_evaluation(tmp_path / "evaluation", ["one", "two"])
-    session = Session.open(open_evaluation(folder), "anna", Review(repeats=1), seed=1)
+    session = heard(Session.open(open_evaluation(folder), "anna", Review(repeats=1), seed=1))
     session.go(1, "A")
     session.rate(5)
     make_evaluation(folder, ["one", "two", "three"])
@@ -225,7 +299,7 @@ def test_prompts_made_later_are_added_to_a_session_that_goes_on(tmp_path: Path) 
 def test_a_missing_clip_gets_no_letter_and_is_not_waited_for(tmp_path: Path) -> None:
     folder = make_evaluation(tmp_path / "evaluation", ["one", "two"])
     next((folder / "best_model").glob("01*")).unlink()
-    session = Session.open(open_evaluation(folder), "anna", Review(training_item=False), seed=1)
+    session = heard(Session.open(open_evaluation(folder), "anna", Review(training_item=False), seed=1))
     assert sorted(session.trials[0].order) == ["base", "final"]
     judge_all(session)
     assert session.complete
@@ -337,6 +411,7 @@ def test_a_session_survives_kill_9_with_its_last_key(tmp_path: Path) -> None:
         "n = 0\n"
         "while True:\n"
         "    session.go(1 + n % 3, 'ABC'[n % 2])\n"
+        "    session.hear_elsewhere()\n"
         "    session.rate(1 + n % 5)\n"
         "    n += 1\n"
         "    print(n, n % 5 or 5, flush=True)\n"
@@ -352,7 +427,8 @@ def test_a_session_survives_kill_9_with_its_last_key(tmp_path: Path) -> None:
     keys = int(said[-1][0]) if said else 20
     state = read_state(tmp_path / "review" / "anna.json").state
     # The last key that was acknowledged is on disk; one more may be.
-    assert len(state.history) in (keys, keys + 1)
+    scores = sum(step.what.startswith("score") for step in state.history)
+    assert scores in (keys, keys + 1)
 
 
 def edited(session: Session, **changes: object) -> bytes:

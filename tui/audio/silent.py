@@ -26,7 +26,7 @@ class NoOutput(Output):
         self._state = State()
 
     def open(self) -> None:
-        self.hint = "No sound output. Judging works; each clip can be fetched and played by hand."
+        self.hint = "No sound output: each clip can be fetched and played by hand."
 
     def load(self, clips: ClipSet) -> list[float]:
         self._durations = [self._duration(path, name) for path, name in zip(clips.paths, clips.names, strict=True)]

@@ -164,7 +164,12 @@ def _conclusions(found: Report) -> list[str]:
         consistent = statistics.consistency_sentence(results.consistency(session.listener), results.unit)
         lines.append(f"{session.listener}: {consistent}")
         said = [j for j in results.judgements if j.listener == session.listener and j.value is not None]
-        unheard = sum(not j.heard for j in said)
+        elsewhere = sum(j.elsewhere for j in said)
+        if elsewhere:
+            lines.append(
+                f"{session.listener}: {elsewhere} of {len(said)} judged clips were said to be heard elsewhere."
+            )
+        unheard = sum(not j.heard and not j.elsewhere for j in said)
         if unheard:
             lines.append(f"{session.listener}: {unheard} of {len(said)} judged clips were never played in the panel.")
     lines.append(statistics.power_sentence(results.evaluation.prompts))
@@ -228,7 +233,7 @@ def _score_row(j: Judgement) -> list[str]:
         value,
         ", ".join(j.tags),
         j.note,
-        f"{j.heard:.0f} s" if j.heard else "not",
+        ("elsewhere" if j.elsewhere else f"{j.heard:.0f} s" if j.heard else "not"),
     ]
 
 

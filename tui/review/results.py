@@ -35,6 +35,8 @@ class Judgement:
     tags: tuple[str, ...]
     note: str
     heard: float
+    elsewhere: bool
+    """Said to be heard outside the panel."""
     blind: bool
     """Given before the names were shown."""
 
@@ -223,6 +225,7 @@ def _judgement(state: State, trial: Trial, letter: str) -> Judgement:
         tags=tuple(rating.tags) if rating else (),
         note=rating.note if rating else "",
         heard=rating.heard if rating else 0.0,
+        elsewhere=trial.id in state.elsewhere and not (rating and rating.heard),
         blind=rating.blind if rating else True,
     )
 

@@ -22,12 +22,14 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name, keep_copy, write_atomically
 from tui.review import order
 from tui.review.evaluation import Evaluation, Item
-from tui.review.state import Played, Rating, Revealed, Sitting, State, Step, read_state
+from tui.review.state import OF_THE_TRIAL, Played, Rating, Revealed, Sitting, State, Step, read_state
 
 SITTING_GAP = 600.0
 """Seconds without a key or a sound after which what follows is another sitting."""
 FATIGUE = 20 * 60.0
 """Seconds of one sitting after which a rest is suggested."""
+TO_ITS_END = 0.9
+"""Share of a clip after which it counts as played to its end."""
 HISTORY = 200
 Place: TypeAlias = tuple[str, str]
 """Trial id and letter of a clip."""
@@ -168,6 +170,23 @@ class Session:
         rating = self.rating(trial, letter)
         return rating.score if self.state.mode == "scores" else rating.rank
 
+    def was_heard(self, trial: order.Trial, letter: str) -> bool:
+        """Whether a clip may be judged: played for ``review.min_listen`` or to its end, or said to be heard so."""
+        heard = self.rating(trial, letter).heard
+        return trial.id in self.state.elsewhere or 0 < heard >= self._least(trial)
+
+    def must_be_heard(self, letters: str = "", trial: order.Trial | None = None) -> None:
+        """UserError when one of these clips, by default the one under the cursor, may not be judged yet."""
+        trial = trial or self.trial
+        for letter in letters or self.letter:
+            heard, least = self.rating(trial, letter).heard, self._least(trial)
+            if not self.was_heard(trial, letter):
+                so_far = f"Only {heard:.1f} s of {letter} were heard" if heard else f"Nobody has heard {letter} yet"
+                raise UserError(
+                    f"{so_far}, so nothing is noted: space plays it{f', {least:g} s at least' if least else ''}; "
+                    "h says that this prompt's clips were heard elsewhere."
+                )
+
     def may_be_seen(self, trial: order.Trial) -> bool:
         """Whether pictures of the trial's clips may be shown: two that are one clip would look the same."""
         repeats_itself = any(len(set(group) & set(trial.order)) > 1 for group in self.evaluation.same_weights)
@@ -221,7 +240,7 @@ class Session:
 
     def next_unheard(self) -> tuple[int, str] | None:
         """Trial index and letter of the next clip that was not played, from the cursor on; None when all were."""
-        return self._next(lambda trial, letter: self.rating(trial, letter).heard <= 0)
+        return self._next(lambda trial, letter: not self.was_heard(trial, letter))
 
     def next_unjudged(self) -> tuple[int, str] | None:
         """Trial index and letter of the next clip that is not judged, from the cursor on; None when all are."""
@@ -252,33 +271,43 @@ class Session:
         self.state.letter = letter if letter in trial.letters else "A"
         self._save()
 
-    def rate(self, value: int, *, by_hand: bool = False) -> None:
-        """Score or rank the clip under the cursor. ``by_hand``: it is played outside, so no listening is asked for."""
-        trial, rating = self.trial, self._rating()
+    def hear_elsewhere(self) -> None:
+        """The listener heard the clips of this trial outside the panel, and will judge them by that."""
+        if self.trial.id not in self.state.elsewhere:
+            self._remember({"elsewhere": False}, '"heard elsewhere"')
+            self._set("elsewhere", True)
+            self._save()
+
+    def rate(self, value: int) -> None:
+        """Score or rank the clip under the cursor. UserError when nobody heard it: then it scores nothing."""
+        trial = self.trial
         field_name, most = ("score", 5) if self.state.mode == "scores" else ("rank", len(trial.order))
         if not 1 <= value <= most:
             raise UserError(f"{value} is no {field_name} here; press 1 to {most}.")
         if self.clip_path(trial, self.letter) is None:
             raise UserError(f"{self.letter} is missing and cannot be rated.")
-        if rating.heard < self.review.min_listen and not by_hand:
-            wanted = f"{self.review.min_listen:g} s"
-            raise UserError(f"Listen to {self.letter} for {wanted} before you rate it ({rating.heard:.1f} s heard).")
+        self.must_be_heard()
+        rating = self._rating()
         all_bad = trial.id in self.state.all_bad
         before = {field_name: getattr(rating, field_name), "blind": rating.blind, "all_bad": all_bad}
         self._remember(before, f"{field_name} of {self.letter}")
         setattr(rating, field_name, value)
         rating.blind = not self.names_visible
-        self._set_all_bad(False)
+        self._set("all_bad", False)
         self._save()
 
     def toggle_all_bad(self) -> None:
         """No clip of this trial is any good: they count as tied."""
         now = self.trial.id not in self.state.all_bad
+        if now:
+            self.must_be_heard(self._audible(self.trial))
         self._remember({"all_bad": not now}, '"all bad"')
-        self._set_all_bad(now)
+        self._set("all_bad", now)
         self._save()
 
     def toggle_tag(self, tag: str) -> None:
+        if tag not in self.rating(self.trial, self.letter).tags:
+            self.must_be_heard()
         rating = self._rating()
         self._remember({"tags": list(rating.tags)}, f"tag {tag} of {self.letter}")
         rating.tags = [t for t in rating.tags if t != tag] if tag in rating.tags else [*rating.tags, tag]
@@ -290,7 +319,10 @@ class Session:
         ``going_on``: the same note grows, undo takes back all of it.
         """
         trial, letter = at or (self.trial.id, self.letter)
-        rating = self.state.ratings.setdefault(trial, {}).setdefault(letter, Rating())
+        known = self.state.ratings.get(trial, {}).get(letter) or Rating()
+        if text.strip() and not known.note:
+            self.must_be_heard(letter, next(each for each in self.trials if each.id == trial))
+        rating = self.state.ratings.setdefault(trial, {}).setdefault(letter, known)
         if not going_on:
             self._remember({"note": rating.note}, f"note of {letter}", (trial, letter))
         rating.note = " ".join(text.split())
@@ -311,8 +343,8 @@ class Session:
         step = self.state.history.pop()
         self.state.trial, self.state.letter = step.trial, step.letter
         for name, value in step.before.items():
-            if name == "all_bad":
-                self._set_all_bad(bool(value))
+            if name in OF_THE_TRIAL:
+                self._set(name, bool(value))
             else:
                 setattr(self._rating(), name, value)
         self._save()
@@ -357,9 +389,15 @@ class Session:
         yield from (clip for clip in clips if (clip[0], clip[2]) > here)
         yield from (clip for clip in clips if (clip[0], clip[2]) <= here)
 
-    def _set_all_bad(self, bad: bool) -> None:
-        rest = [trial for trial in self.state.all_bad if trial != self.trial.id]
-        self.state.all_bad = [*rest, self.trial.id] if bad else rest
+    def _least(self, trial: order.Trial) -> float:
+        """Seconds of a clip that must have sounded before it is judged."""
+        duration = self.item_of(trial).duration
+        return min(self.review.min_listen, TO_ITS_END * duration) if duration else self.review.min_listen
+
+    def _set(self, name: str, true: bool) -> None:
+        """Put this trial into one of the lists of ``OF_THE_TRIAL``, or take it out."""
+        rest = [trial for trial in getattr(self.state, name) if trial != self.trial.id]
+        setattr(self.state, name, [*rest, self.trial.id] if true else rest)
 
     def _remember(self, before: dict[str, Any], what: str, at: Place | None = None) -> None:
         trial, letter = at or (self.trial.id, self.letter)

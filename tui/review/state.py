@@ -18,6 +18,8 @@ from engine.contract.errors import UserError
 from tui.review import order
 
 VERSION = 1
+OF_THE_TRIAL = ("all_bad", "elsewhere")
+"""What is said of all clips of a trial at once: a list of trials in the file, true or false in a step."""
 Score: TypeAlias = Annotated[int, Meta(ge=1, le=5)]
 Rank: TypeAlias = Annotated[int, Meta(ge=1, le=len(order.LETTERS))]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
@@ -64,7 +66,7 @@ class Played(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True):
-    """A judgement that can be taken back: what the fields of ``Rating``, or "all_bad", were before it."""
+    """A judgement that can be taken back: what the fields of ``Rating``, or of the trial, were before it."""
 
     trial: str
     letter: str
@@ -87,6 +89,8 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     trials: list[order.Trial]
     ratings: dict[str, dict[str, Rating]] = {}
     all_bad: list[str] = []
+    elsewhere: list[str] = []
+    """Trials whose clips the listener said to have heard outside the panel."""
     trial: str = ""
     letter: str = "A"
     revealed: Revealed | None = None
@@ -145,9 +149,9 @@ def _mend(state: State) -> list[str]:
 
 
 def _can_be_undone(step: Step) -> bool:
-    fields = {name: value for name, value in step.before.items() if name != "all_bad"}
+    fields = {name: value for name, value in step.before.items() if name not in OF_THE_TRIAL}
     try:
         msgspec.convert(fields, Rating)
     except ValueError:
         return False
-    return isinstance(step.before.get("all_bad", False), bool)
+    return all(isinstance(step.before.get(name, False), bool) for name in OF_THE_TRIAL)

@@ -86,9 +86,12 @@ class JudgementCard(Container):
         self.app.push_screen(TagScreen(tag_letters(session.review.tags), tagged))
 
     def ask_note(self, session: Session) -> None:
-        """Open the line for the note of the clip under the cursor."""
+        """Open the line for the note of the clip under the cursor; not for the first word on one that nobody heard."""
+        known = session.rating(session.trial, session.letter).note
+        if not known and not self._attempt(session.must_be_heard):
+            return
         self._note_at = session.trial.id, session.letter
-        self._note_first = self._note_last = session.rating(session.trial, session.letter).note
+        self._note_first = self._note_last = known
         self.query_one(NoteInput).begin(self._note_first)
 
     def _note_name(self, session: Session) -> str:

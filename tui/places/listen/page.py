@@ -139,7 +139,7 @@ class ListenPage(Container):
         return ClipLook(
             letter=letter,
             missing=missing,
-            heard=playback.was_heard(letter),
+            heard=session.was_heard(trial, letter),
             current=letter == session.letter,
             playing=here and status.playing,
             position=status.position if here else 0.0,
@@ -165,7 +165,7 @@ class ListenPage(Container):
         lines += [Content.styled(said, "$warning") for said in _missing(session)]
         if status.output == "none":
             lines.append(
-                Content.styled("no sound here: judging works all the same, r shows how to get sound", "$warning")
+                Content.styled("no sound here: h says the clips were heard elsewhere, r gets sound", "$warning")
             )
             # After space the hint is the line that fetches the clip.
             lines.append(Content.styled(status.hint.splitlines()[-1] if status.hint else "", "$quiet"))

@@ -202,7 +202,7 @@ class ListenScreen(Place, Background):
             transport.playback.confirm(news.data["durations"])
         elif news.kind == "key":
             self._key_from_the_page(str(news.data.get("key", "")))
-        elif news.kind == "error" and self.is_current and not transport.by_hand:
+        elif news.kind == "error" and self.is_current and not transport.silent:
             self.notify(news.text, severity="warning", timeout=8)
         if transport.playback.notice():
             self._draw_pictures()
@@ -317,9 +317,9 @@ class ListenScreen(Place, Background):
         if self.transport is None:
             return
         session = self.transport.session
-        self.attempt(self.transport.playback.log_heard)
+        self._log_heard()
         again = session.value(session.trial, session.letter) is not None
-        if self.attempt(partial(session.rate, value, by_hand=self.transport.by_hand)) and not again:
+        if self.attempt(partial(session.rate, value)) and not again:
             self._after_judgement(self.transport)
         self._write()
 
@@ -327,6 +327,7 @@ class ListenScreen(Place, Background):
         if self.transport is None:
             return
         session = self.transport.session
+        self._log_heard()
         if session.state.mode != "ranking":
             self.notify('"All bad" belongs to ranking (review.mode = "ranking"); score each clip here.')
         elif self.attempt(session.toggle_all_bad) and session.is_judged(session.trial):
@@ -372,11 +373,24 @@ class ListenScreen(Place, Background):
 
     def action_tag(self) -> None:
         if self.session is not None:
+            self._log_heard()
             self.query_one(JudgementCard).ask_tag(self.session)
 
     def action_note(self) -> None:
         if self.session is not None:
+            self._log_heard()
             self.query_one(JudgementCard).ask_note(self.session)
+
+    def action_heard_elsewhere(self) -> None:
+        session = self.session
+        if session is not None and self.attempt(session.hear_elsewhere):
+            self.notify("The clips of this prompt count as heard elsewhere, and the notes say so; u takes it back.")
+            self._write()
+
+    def _log_heard(self) -> None:
+        """Write down what was heard until now: a judgement goes by it."""
+        if self.transport is not None:
+            self.attempt(self.transport.playback.log_heard)
 
     def action_undo(self) -> None:
         session = self.session

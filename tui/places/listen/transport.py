@@ -24,7 +24,7 @@ class Transport:
         return self.player.status.playing
 
     @property
-    def by_hand(self) -> bool:
+    def silent(self) -> bool:
         """There is no sound here: clips are fetched and heard elsewhere."""
         return self.player.status.output == "none"
 
