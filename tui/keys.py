@@ -82,9 +82,8 @@ ACTIONS: list[Action] = [
     # Queue
     Action("queue", "u", "earlier", "earlier", "Move the run one place forward.", 2),
     Action("queue", "d", "later", "later", "Move the run one place back.", 2),
-    Action("queue", "x", "remove", "take out", "Take the run out of the queue; its folder stays.", 3),
-    Action("queue", "e", "empty", "empty", "Take all runs out of the queue.", 4),
-    Action("queue", "s", "start", "start queue", "Start the queue if it stands still, such as after a reboot.", 3),
+    Action("queue", "x", "remove", "take out…", "Take the run, or all, out of the queue; the folders stay.", 3),
+    Action("queue", "r", "start", "start queue", "Start the queue if it stands still, such as after a reboot.", 3),
     # New run
     Action("new_run", "enter", "edit", "type", "Type a value for the setting; on the row start, start the run.", 2),
     Action("new_run", "left", "step(-1)", "", "Take the next smaller value."),

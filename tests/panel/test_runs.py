@@ -194,18 +194,19 @@ async def test_the_queue_is_emptied_only_when_that_is_meant(
     panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "start", lambda folder: False)
-    for name in ("one", "two"):
+    for name in ("one", "two", "three"):
         queue.add(create(runs_dir, name, config.Settings()))
     async with panel() as (app, pilot):
         await pilot.press("Q")
         await pilot.pause()
-        await pilot.press("e")
+        await pilot.press("x")
         assert isinstance(app.screen, Menu)
         await pilot.press("escape")
-        assert len(queue.entries(runs_dir)) == 2
-        await pilot.press("e", "y")
-        await pilot.pause()
-        assert not queue.entries(runs_dir)
+        assert len(queue.entries(runs_dir)) == 3
+        await pilot.press("x", "x")
+        await until(pilot, lambda: [run.name for run in queue.entries(runs_dir)] == ["two", "three"])
+        await pilot.press("x", "a")
+        await until(pilot, lambda: not queue.entries(runs_dir))
 
 
 async def test_a_wide_terminal_shows_the_curve_what_changed_and_the_data(panel: Starter) -> None:

@@ -57,7 +57,7 @@ class QueueScreen(Place):
             return Content.styled("Nothing waits. Q in New run puts a run here; it starts without the panel.", "$quiet")
         if not queue.runs(self.panel.runs_dir):
             return Content.assemble(
-                ("▲ ", "$warning bold"), "The queue stands still; ", ("s", "$accent bold"), " starts it."
+                ("▲ ", "$warning bold"), "The queue stands still; ", ("r", "$accent bold"), " starts it."
             )
         why = queue.waits_for(self.panel.runs_dir)
         return Content(f"The first one starts when {why.replace('is running', 'has ended')}." if why else "Starting.")
@@ -88,23 +88,27 @@ class QueueScreen(Place):
         self._change(lambda run: queue.move(run, 1))
 
     def action_remove(self) -> None:
-        self._change(queue.remove)
-
-    def action_empty(self) -> None:
-        def empty() -> str:
-            count = queue.empty(self.panel.runs_dir)
-            return f"{count} taken out of the queue; their folders stay." if count else "The queue is empty."
-
         waiting = len(queue.entries(self.panel.runs_dir))
-        if not waiting:
-            self.notify("The queue is empty.")
+        if waiting < 2:
+            self._change(queue.remove)
             return
-        sure = Choice("y", "take them out", "their folders stay; Q in New run or r on Runs puts one back")
-        title = f"Take all {waiting} runs out of the queue?"
-        self.panel.push_screen(Menu(title, [sure]), lambda key: self._try(empty) if key else None)
+        choices = [
+            Choice("x", "this run", "its folder stays; Q in New run or r on Runs puts it back"),
+            Choice("a", f"all {waiting} runs", "their folders stay"),
+        ]
+        self.panel.push_screen(Menu("Take out of the queue", choices), self._remove)
+
+    def _remove(self, which: str | None) -> None:
+        def empty() -> str:
+            return f"{queue.empty(self.panel.runs_dir)} taken out of the queue; their folders stay."
+
+        if which == "x":
+            self._change(queue.remove)
+        elif which == "a":
+            self._try(empty)
 
     def offers(self, action: keys.Action) -> bool:
-        if action.action in ("earlier", "later", "remove", "empty", "start"):
+        if action.action in ("earlier", "later", "remove", "start"):
             runs = self.panel.runs_dir
             waits = bool(queue.entries(runs))
             return waits and (action.action != "start" or not queue.runs(runs))
