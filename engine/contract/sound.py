@@ -22,6 +22,33 @@ LONGEST = 24 * 3600.0
 """Seconds that a header may promise."""
 BLOCK = 1 << 20
 """Samples read at a time, so that memory grows with what is in the file and not with what it says."""
+UNTOLD = 2**63 - 1
+"""What libsndfile says of the length of a FLAC that was written into a pipe."""
+FORMATS = {
+    ".wav": ("WAV", "WAVEX", "RF64"), ".wave": ("WAV", "WAVEX", "RF64"), ".flac": ("FLAC",), ".mp3": ("MP3",),
+    ".ogg": ("OGG",), ".oga": ("OGG",), ".opus": ("OGG",), ".aif": ("AIFF",), ".aiff": ("AIFF",), ".aifc": ("AIFF",),
+    ".au": ("AU",), ".caf": ("CAF",), ".w64": ("W64",),
+}  # fmt: skip
+"""How names of files end that are read as audio -> the formats that this promises, as libsndfile names them."""
+FOREIGN = (".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".ape", ".wv", ".ac3", ".mpc", ".amr", ".mid", ".midi")
+"""How names of sound files end that are not read."""
+
+_BEGINNINGS = (
+    (b"version https://git-lfs", 0, "a Git LFS pointer and not the sound, which `git lfs pull` brings"),
+    (b"<!doctype", 0, "a web page that was saved in place of the sound"),
+    (b"<html", 0, "a web page that was saved in place of the sound"),
+    (b"ftyp", 4, "M4A or MP4, which ffmpeg converts"),
+    (b"\x30\x26\xb2\x75", 0, "WMA, which ffmpeg converts"),
+    (b"\x1a\x65\xdf\xa3", 0, "WebM or Matroska, which ffmpeg converts"),
+    (b"\x0b\x77", 0, "AC-3, which ffmpeg converts"),
+    (b"\xff\xf1", 0, "AAC, which ffmpeg converts"),
+    (b"\xff\xf9", 0, "AAC, which ffmpeg converts"),
+    (b"mac ", 0, "Monkey's Audio, which ffmpeg converts"),
+    (b"wvpk", 0, "WavPack, which ffmpeg converts"),
+    (b"mthd", 0, "MIDI, which holds no sound"),
+    (b"pk\x03\x04", 0, "a ZIP archive"),
+)
+"""What files begin with that pass for sound and are not read, in small letters; from which byte on; what they are."""
 
 
 class BadSound(ValueError):
@@ -51,11 +78,13 @@ def header(path: Path) -> Header:
         found = soundfile.info(os.fsencode(path))
     except (OSError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         # TypeError: a name that ends in .raw has no header to read the rate from.
-        raise BadSound(_words(error)) from None
+        raise BadSound(_what_it_is(path) or _words(error)) from None
     if not RATES[0] <= found.samplerate <= RATES[1]:
         raise BadSound(f"its header says a sample rate of {found.samplerate} Hz")
     if not 1 <= found.channels <= MOST_CHANNELS:
         raise BadSound(f"its header says {found.channels} channels")
+    if found.frames == UNTOLD:
+        raise BadSound("it does not tell how long it is, as when it was written into a pipe; ffmpeg writes it anew")
     if not 0 <= found.frames / found.samplerate <= LONGEST:
         raise BadSound(f"its header promises {found.frames / found.samplerate / 3600:,.0f} hours of sound")
     return Header(found.frames, found.samplerate, found.channels, found.format, found.subtype)
@@ -104,6 +133,16 @@ def _refuse_strange(path: Path) -> None:
         raise BadSound("it is no regular file")
     if status.st_size == 0:
         raise BadSound("it is empty")
+
+
+def _what_it_is(path: Path) -> str:
+    """What a file is that libsndfile does not read, by how it begins; "" where that tells nothing."""
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    except OSError:
+        return ""
+    return next((f"it is {what}" for sign, at, what in _BEGINNINGS if begin[at:].startswith(sign)), "")
 
 
 def _words(error: Exception) -> str:

@@ -31,13 +31,15 @@ def read_audio(path: Path) -> Sound:
 
 
 def seconds_of(path: Path) -> float:
-    """Length of a file by its header. Raises UserError when it cannot be read or is shorter than a second."""
+    """Length of what can be read of a file. Raises UserError when it cannot be read or is shorter than a second."""
     try:
         path.stat()
     except OSError as error:
         raise gone(path, error) from None
     try:
-        seconds = sound.header(path).seconds
+        said = sound.header(path)
+        # What an MP3 says of its length is often wrong, and windows are cut of what there is.
+        seconds = len(sound.read(path)[0]) / said.rate if said.subtype.startswith("MPEG") else said.seconds
     except sound.BadSound as error:
         raise _no_audio(path, error) from None
     _refuse_short(path, seconds)
@@ -45,17 +47,25 @@ def seconds_of(path: Path) -> float:
 
 
 def read_for_model(path: Path, rate: int, channels: int) -> np.ndarray:
-    """The file as (channels, n) float32 at ``rate``: mono is the mean of all channels, stereo keeps the first two.
+    """The file as (channels, n) float32 at ``rate``, as it is trained on.
 
     Raises UserError when the file cannot be read or is shorter than a second.
     """
     own, own_rate = read_audio(path)
     _refuse_short(path, own.shape[1] / own_rate)
+    return resample(mixed(finite(own), channels), own_rate, rate)
+
+
+def finite(samples: np.ndarray) -> np.ndarray:
+    """The samples with silence where they are no numbers; one such sample would spoil all that resampling touches."""
+    return samples if np.isfinite(samples.sum()) else np.nan_to_num(samples, posinf=0.0, neginf=0.0)
+
+
+def mixed(samples: np.ndarray, channels: int) -> np.ndarray:
+    """(any, n) as the (channels, n) that are trained on: mono is the mean of all, stereo keeps the first two."""
     if channels == 1:
-        samples = own.mean(axis=0, keepdims=True)
-    else:
-        samples = own[:2] if len(own) > 1 else np.repeat(own, 2, axis=0)
-    return np.nan_to_num(resample(samples, own_rate, rate))
+        return samples.mean(axis=0, keepdims=True)
+    return samples[:2] if len(samples) > 1 else np.repeat(samples, 2, axis=0)
 
 
 def resample(samples: np.ndarray, old: int, new: int) -> np.ndarray:

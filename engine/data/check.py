@@ -44,19 +44,25 @@ def check(settings: config.Settings, progress: Progress | None = None) -> Checke
     except UserError as error:
         findings.append(Finding("metadata", "block", 1, [], str(error), "Mend the metadata; see README, One evening."))
     else:
-        measured = _scan(settings.data, clips, progress)
+        rate, channels = resources.sound_of(settings.model.base)
+        measured = _scan(settings.data, clips, channels, progress)
+        shared = pairs_of(measured)
         # What was taken out is told of, and not found fault with.
-        used = [(clip, m) for clip, m in zip(clips, measured, strict=True) if not clip.is_out]
-        in_use, heard = [clip for clip, _ in used], [m for _, m in used]
+        used = [number for number, clip in enumerate(clips) if not clip.is_out]
+        place = {number: place for place, number in enumerate(used)}
+        in_use, heard = [clips[number] for number in used], [measured[number] for number in used]
+        between = [
+            pair._replace(a=place[pair.a], b=place[pair.b]) for pair in shared if {pair.a, pair.b} <= place.keys()
+        ]
         course, step_findings = _steps(settings, in_use, heard)
         findings += [
             *file_findings(in_use, heard),
-            *sound_findings(in_use, heard, settings.data.duration),
-            *split_findings(in_use, pairs_of(heard)),
+            *sound_findings(in_use, heard, settings.data.duration, rate, channels),
+            *split_findings(in_use, between),
             *caption_findings(in_use, asked, _tokenizer(settings.model.base)),
             *step_findings,
         ]
-        rows = _rows(clips, measured, pairs_of(measured), findings)
+        rows = _rows(clips, measured, shared, findings)
     findings += [
         prompt_finding,
         resources.model_finding(settings.model.base),
@@ -72,13 +78,15 @@ def check(settings: config.Settings, progress: Progress | None = None) -> Checke
 def fix_split(settings: config.Settings, progress: Progress | None = None) -> Path:
     """Write a metadata file that splits by track, beside the old one; returns its path."""
     clips = metadata.read(settings.data)
-    shared = pairs_of(_scan(settings.data, clips, progress))
+    _, channels = resources.sound_of(settings.model.base)
+    shared = pairs_of(_scan(settings.data, clips, channels, progress))
     splits = split.split_by_track(clips, [(pair.a, pair.b) for pair in shared])
     return split.write_split(clips, splits, Path(settings.data.dir))
 
 
-def _scan(data: config.Data, clips: list[Clip], progress: Progress | None) -> list[Measured]:
-    return scan([clip.audio for clip in clips], kept_file(cache_dir(data.cache_dir), Path(data.dir)), progress)
+def _scan(data: config.Data, clips: list[Clip], channels: int, progress: Progress | None) -> list[Measured]:
+    kept = kept_file(cache_dir(data.cache_dir), Path(data.dir))
+    return scan([clip.audio for clip in clips], channels, kept, progress)
 
 
 def _rows(
@@ -117,31 +125,43 @@ def _prompts(settings: config.Settings) -> tuple[list[str], Finding]:
         asked = [prompt.text for prompt in prompts.read(settings.evaluate.prompts_file)]
     except UserError as error:
         return [], Finding("prompts-file", "warn", 1, [], str(error), "Write one: without it no clips are made.")
-    return asked, Finding("prompts-file", "ok", 0, [], f"{len(asked)} evaluation prompts")
+    return asked, Finding("prompts-file", "ok", 0, [], _counted(len(asked), "evaluation prompt"))
 
 
 def _steps(settings: config.Settings, clips: list[Clip], measured: list[Measured]) -> tuple[Plan | None, list[Finding]]:
     train = [m for clip, m in zip(clips, measured, strict=True) if clip.split == "train" and not m.error]
     rate = resources.frame_rate(settings.model.base)
     count = sum(window_count(m.seconds, settings.data.duration, rate) for m in train)
+    if not count:
+        message = "no clip that can be read is in the train split"
+        return None, [Finding("no-train-set", "block", 1, [], message, "Put clips into the train/ folder.")]
+    # Without the warm-up that may be refused: what it blocks is told all the same.
+    course = plan(config.override(settings, ['train.warmup_steps="auto"']), count)
     try:
-        course = plan(settings, count)
+        warmup = Finding(
+            "warmup-too-long", "ok", 0, [], f"the learning rate is up after {plan(settings, count).warmup_steps} steps"
+        )
     except UserError as error:
-        name = "warmup-too-long" if count else "no-train-set"
-        fix = 'Set train.warmup_steps = "auto".' if count else "Put clips into the train/ folder."
-        return None, [Finding(name, "block", 1, [], str(error), fix)]
+        warmup = Finding("warmup-too-long", "block", 1, [], str(error), 'Set train.warmup_steps = "auto".')
     every = settings.train.save_steps
+    unreached = [] if course.checkpoints else [Case(f"train.save_steps = {every}")]
     return course, [
         Finding(
             "steps", "info", count, [],
-            f"{count} train clips / {course.effective_batch} = {course.steps_per_epoch} steps an epoch, "
-            f"{course.total_steps} in all, validation every {course.validate_every}",
+            f"{_counted(count, 'train clip')} / {course.effective_batch} = "
+            f"{_counted(course.steps_per_epoch, 'step')} an epoch, {course.total_steps} in all, "
+            f"validation every {course.validate_every}",
         ),
-        Finding("warmup-too-long", "ok", 0, [], f"the learning rate is up after {course.warmup_steps} steps"),
+        warmup,
         found(
-            "save-steps-unreached", "info", [] if course.checkpoints else [Case(f"train.save_steps = {every}")],
-            f"train.save_steps = {every} is not reached in {course.total_steps} steps; only the end is saved",
+            "save-steps-unreached", "info", unreached,
+            f"train.save_steps = {every} is not reached in {_counted(course.total_steps, 'step')}; only the end is "
+            "saved",
             f"Set train.save_steps = {max(1, course.total_steps // 4)} if the run may be interrupted.",
-            fine=f"{course.checkpoints} checkpoints before the end",
+            fine=f"{_counted(course.checkpoints, 'checkpoint')} before the end",
         ),
     ]  # fmt: skip
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -29,6 +29,7 @@ SMALL_DECODER = {
 }  # fmt: skip
 """musicgen-small's decoder, reckoned with while the model is not here yet."""
 FRAME_RATE = 50
+SAMPLE_RATE = 32000
 CUDA_CONTEXT = 0.6e9
 GIGA = 1e9
 
@@ -75,11 +76,27 @@ def decoder_config(base: str) -> dict[str, Any]:
 def frame_rate(base: str) -> float:
     """Frames a second of the base model's codes; MusicGen's 50 while the model is not here."""
     try:
-        folder = model_folder(base)
-        codec = json.loads((folder / "config.json").read_text())["audio_encoder"] if folder else {}
+        codec = _config(base)["audio_encoder"]
         return float(codec["sampling_rate"] / math.prod(codec["upsampling_ratios"]))
-    except (UserError, OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return FRAME_RATE
+
+
+def sound_of(base: str) -> tuple[int, int]:
+    """Sample rate in Hz and channels that the base model hears; musicgen-small's while the model is not here."""
+    known = _config(base)
+    try:
+        return int(known["audio_encoder"]["sampling_rate"]), int(known["decoder"].get("audio_channels", 1))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return SAMPLE_RATE, 1
+
+
+def _config(base: str) -> dict[str, Any]:
+    try:
+        folder = model_folder(base)
+        return dict(json.loads((folder / "config.json").read_text())) if folder else {}
+    except (UserError, OSError, ValueError, TypeError):
+        return {}
 
 
 def target_findings(lora: config.Lora) -> list[Finding]:

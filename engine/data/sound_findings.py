@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import PurePath
 
 import numpy as np
 
 from engine.contract.data.metadata import Clip
+from engine.contract.sound import FORMATS
 from engine.data.audio import SHORTEST
 from engine.data.findings import Case, Finding, found, joined
-from engine.data.scan import Measured
+from engine.data.scan import FLOATS, Measured
 
 TOLERANCE = 0.1
 SILENT_SHARE = 0.20
 CLIPPED_SHARE = 0.001
 OFFSET = 0.01
+CANCELLED = 0.5
+"""Share of the power of unrelated channels: in stereo the mix is 6 dB below a channel."""
+NOTHING = 1e-6
+FULL_SCALE = 1.0001
+LOSSY_OVERSHOOT = 2.0
 
 
 def file_findings(clips: list[Clip], measured: list[Measured]) -> list[Finding]:
@@ -25,7 +32,8 @@ def file_findings(clips: list[Clip], measured: list[Measured]) -> list[Finding]:
     return [
         found(
             "missing-file", "block", missing, "{n} file{s} that the metadata names {do} not exist",
-            "Bring back what is missing, or take it out of the metadata.", fine=f"all {len(clips)} files exist",
+            "Bring back what is missing, or take it out of the metadata.",
+            fine=f"{len(clips)} of {len(clips)} files exist",
         ),
         found(
             "unreadable-audio", "block", broken, "{n} file{s} cannot be read as audio",
@@ -34,7 +42,10 @@ def file_findings(clips: list[Clip], measured: list[Measured]) -> list[Finding]:
     ]  # fmt: skip
 
 
-def sound_findings(clips: list[Clip], measured: list[Measured], duration: float) -> list[Finding]:
+def sound_findings(
+    clips: list[Clip], measured: list[Measured], duration: float, rate: int, channels: int
+) -> list[Finding]:
+    """How the clips sound to a model that hears ``channels`` at ``rate`` Hz."""
     heard = [(clip.name, m) for clip, m in zip(clips, measured, strict=True) if not m.error]
 
     def cases(bad: Callable[[Measured], bool], tell: Callable[[Measured], str]) -> list[Case]:
@@ -48,15 +59,75 @@ def sound_findings(clips: list[Clip], measured: list[Measured], duration: float)
             "Cut the silence off, or take the clips out.", fine="no clip is silent for more than a fifth",
         ),
         found(
+            "mono-cancellation", "warn", cases(lambda m: m.kept < CANCELLED, _lost),
+            "{n} clip{s} {have} channels that cancel when they are mixed to mono, as the model hears them",
+            "Export one side only, such as `sox IN.wav OUT.wav remix 1`.", fine="no clip cancels in mono",
+        ),
+        found(
+            "extra-channels", "info",
+            cases(lambda m: m.channels > 2 and channels == 2, lambda m: f"{m.channels} channels"),
+            "{n} clip{s} {have} more than two channels, of which the first two are trained on",
+            "Mix them to stereo.", fine="no channel is left out",
+        ),
+        found(
             "clipping", "warn", cases(lambda m: m.clipped > CLIPPED_SHARE, lambda m: f"{m.clipped:.1%} of samples"),
             "{n} clip{s} {are} clipped; the model would learn the distortion",
             "Export them again some dB lower.", fine="no clip is clipped",
+        ),
+        found(
+            "beyond-full-scale", "warn", cases(_is_beyond, lambda m: f"peak {_decibels(m.peak):+.1f} dBFS"),
+            "{n} clip{s} {have} values beyond full scale; the model would learn a level that no clip can have",
+            "Export them again below 0 dBFS, such as `sox IN.wav -b 24 OUT.wav norm -1`.",
+            fine="no value is beyond full scale",
+        ),
+        found(
+            "non-finite", "warn", cases(lambda m: m.not_finite > 0, lambda m: f"{m.not_finite} samples"),
+            "{n} clip{s} {have} samples that are no numbers (NaN or infinite); silence is trained on in their place",
+            "Export them again, or take them out.", fine="every sample is a number",
+        ),
+        found(
+            "low-sample-rate", "warn", cases(lambda m: m.rate < rate, lambda m: f"{m.rate} Hz"),
+            f"{{n}} clip{{s}} {{have}} a sample rate below the model's {rate} Hz; the model would learn to sound dull",
+            "Export them from the originals at a higher rate; resampling brings nothing back.",
+            fine=f"every sample rate reaches the model's {rate} Hz",
+        ),
+        found(
+            "format-mismatch", "warn", _misnamed(heard),
+            "{n} file{s} {have} a name that says another format than the content, which is what is read",
+            "Name them for what they are; an MP3 stays one under any name.", fine="every name says what is inside",
+        ),
+        found(
+            "cut-short", "warn", cases(lambda m: bool(m.shortfall), lambda m: m.shortfall),
+            "{n} file{s} {do} not give all the sound that {they} promise{verb_s} or hold{verb_s}",
+            "Copy or download cut files again; write the others anew, such as with `ffmpeg -i IN.mp3 OUT.flac`.",
+            fine="every file is whole",
         ),
         found(
             "dc-offset", "warn", cases(lambda m: m.offset > OFFSET, lambda m: f"mean {m.offset:.3f} of full scale"),
             "{n} clip{s} {have} a DC offset", "Filter them with a high-pass at 20 Hz.", fine="no clip has a DC offset",
         ),
     ]  # fmt: skip
+
+
+def _is_beyond(m: Measured) -> bool:
+    # Of a loud master every MP3 and OGG overshoots a little; no other format but floats can.
+    return m.peak > (FULL_SCALE if m.subtype in FLOATS else LOSSY_OVERSHOOT)
+
+
+def _misnamed(heard: list[tuple[str, Measured]]) -> list[Case]:
+    return [
+        Case(f"{name}: holds {m.format}", (name,))
+        for name, m in heard
+        if m.format not in FORMATS.get(PurePath(name).suffix.lower(), (m.format,))
+    ]
+
+
+def _lost(m: Measured) -> str:
+    return "nothing is left" if m.kept < NOTHING else f"{-_decibels(math.sqrt(m.kept / m.channels)):.0f} dB are lost"
+
+
+def _decibels(amplitude: float) -> float:
+    return 20 * math.log10(amplitude)
 
 
 def _durations(heard: list[tuple[str, Measured]], duration: float) -> Finding:

@@ -57,7 +57,8 @@ def split_findings(clips: list[Clip], shared: list[Shared]) -> list[Finding]:
         ),
         found(
             "no-valid-set", "block", [] if valid else [Case("valid/")],
-            "no clip is in the valid split: nothing tells when to stop", by_fix, fine=f"{len(valid)} valid clips",
+            "no clip is in the valid split: nothing tells when to stop", by_fix,
+            fine=f"{len(valid)} valid clip{'s' if len(valid) > 1 else ''}",
         ),
     ]  # fmt: skip
 

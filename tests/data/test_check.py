@@ -21,61 +21,24 @@ from engine.contract.paths import cache_dir
 from engine.data import scan
 from engine.data.captions import is_foreign, misspellings, says_nothing
 from engine.data.check import check, fix_split
-from engine.data.findings import Finding
 from engine.data.resources import gpu_bytes, mismatch
-from tests.data.conftest import RATE, music, write
+from tests.data.conftest import RATE, Data, music
 
 IDS = {
     "missing-file", "unreadable-audio", "wrong-duration", "silence", "clipping", "dc-offset", "duplicate-audio",
     "track-leak", "no-valid-set", "caption-empty", "caption-too-long", "caption-not-english", "caption-misspelling",
-    "text-damaged", "prompt-unread",
+    "text-damaged", "prompt-unread", "mono-cancellation", "extra-channels", "beyond-full-scale", "non-finite",
+    "low-sample-rate", "format-mismatch", "cut-short",
     "prompt-in-captions", "prompts-file", "steps", "warmup-too-long", "save-steps-unreached", "model-missing",
     "torchaudio-mismatch", "gpu-memory", "disk-space",
 }  # fmt: skip
-
-
-class Data:
-    """A data folder that is all right, to be spoiled by a test."""
-
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.folder, self.model = folder, model
-        self.entries: list[dict[str, Any]] = []
-        for number in range(6):
-            self.add(f"{'valid' if number == 0 else 'train'}/song{chr(97 + number)}.wav", music(number))
-        self.prompts = ["a prompt of its own"]
-        self.assignments: list[str] = []
-
-    def add(self, name: str, samples: np.ndarray, text: str | None = None, rate: int = RATE) -> None:
-        write(self.folder / name, samples, rate)
-        self.entries.append({"audio": name, "text": f"warm drums {len(self.entries)}" if text is None else text})
-
-    def settings(self) -> config.Settings:
-        (self.folder / "metadata.json").write_text(json.dumps(self.entries))
-        (self.folder / "prompts.json").write_text(json.dumps(self.prompts))
-        values = {
-            "model.base": str(self.model),
-            "data.dir": str(self.folder),
-            "data.duration": 8.0,
-            "evaluate.prompts_file": str(self.folder / "prompts.json"),
-            "runs.dir": str(self.folder / "runs"),
-        }
-        assignments = [f"{name}={json.dumps(value)}" for name, value in values.items()]
-        return config.override(config.Settings(), assignments + self.assignments)
-
-    def findings(self) -> dict[str, Finding]:
-        return {finding.id: finding for finding in check(self.settings()).findings}
-
-
-@pytest.fixture
-def data(tmp_path: Path, tiny_model: Path) -> Data:
-    return Data(tmp_path / "data", tiny_model)
 
 
 def test_data_that_are_all_right_give_no_warning(data: Data) -> None:
     findings = data.findings()
     assert set(findings) == IDS
     assert {finding.severity for finding in findings.values()} <= {"ok", "info"}
-    assert "5 train clips / 8 = 1 steps an epoch" in findings["steps"].message
+    assert "5 train clips / 8 = 1 step an epoch" in findings["steps"].message
 
 
 def test_missing_and_unreadable_files_block(data: Data) -> None:
@@ -290,6 +253,43 @@ def test_a_warm_up_that_cannot_end_blocks_with_the_number_that_would_do(data: Da
     assert "Set it to 0" in finding.message
 
 
+def test_a_warm_up_that_blocks_hides_no_other_finding(data: Data) -> None:
+    usual = data.findings()
+    data.assignments = ["train.warmup_steps=50"]
+    findings = data.findings()
+    assert findings["warmup-too-long"].severity == "block"
+    assert set(findings) == set(usual)
+    assert findings["steps"] == usual["steps"]
+    assert findings["save-steps-unreached"] == usual["save-steps-unreached"]
+
+
+def test_clips_of_several_wrong_lengths_are_all_told(data: Data) -> None:
+    for name, seconds in (("tiny", 0.5), ("short", 5.0), ("long", 20.0)):
+        data.add(f"train/{name}.wav", music(50, seconds))
+    finding = data.findings()["wrong-duration"]
+    assert (finding.severity, finding.count) == ("block", 3)
+    assert finding.clips == ["train/tiny.wav", "train/short.wav", "train/long.wav"]
+    assert all(f"1 clip is {what} than" in finding.message for what in ("shorter", "longer"))
+
+
+def test_one_short_clip_is_no_advice_to_shorten_all_others(data: Data) -> None:
+    for number in range(10):
+        data.add(f"train/fine{number}.wav", music(50 + number))
+    data.add("train/short.wav", music(70, 4.0))
+    assert data.findings()["wrong-duration"].fix == "Take longer clips."
+    for number in range(10):
+        data.add(f"train/short{number}.wav", music(80 + number, 4.0))
+    assert data.findings()["wrong-duration"].fix == "Take longer clips, or set data.duration = 4."
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_found_agrees_with_its_number(data: Data, count: int) -> None:
+    for number in range(count):
+        data.add(f"train/silent{number}.wav", np.concatenate([music(60 + number, 4.0), np.zeros(4 * RATE)]))
+    message = data.findings()["silence"].message
+    assert message.startswith("1 clip is silent" if count == 1 else "2 clips are silent")
+
+
 def test_a_save_interval_that_never_comes_is_told(data: Data) -> None:
     assert data.findings()["save-steps-unreached"].count == 1
     data.assignments = ["train.save_steps=1", "train.epochs=4"]
@@ -407,9 +407,9 @@ def test_a_second_check_listens_only_to_files_that_changed(data: Data, monkeypat
     first = check(data.settings())
     listened: list[Path] = []
 
-    def measure(file: Path) -> scan.Measured:
+    def measure(file: Path, channels: int) -> scan.Measured:
         listened.append(file)
-        return real(file)
+        return real(file, channels)
 
     real = scan.measure
     monkeypatch.setattr(scan, "measure", measure)
