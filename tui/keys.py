@@ -150,6 +150,7 @@ ACTIONS: list[Action] = [
     Action("listen", "u", "undo", "undo", "Undo the last score, tag or note.", 7),
     Action("listen", "up", "prompt(-1)", "", "Go to the previous prompt."),
     Action("listen", "down", "prompt(1)", "↑↓ prompt", "Go to the next prompt.", 4),
+    Action("listen", "j", "decide", "decide", "Decide: extend, adjust or stop, with the reason.", 8),
     Action("listen", "V", "reveal", "reveal", "Show the names before all is scored; the notes say so.", 8),
     Action("listen", "e", "export", "export", "Export the notes as markdown.", 6),
     Action("listen", "r", "sound", "sound", "Sound: which way it takes, a chirp to prove it, how to get it.", 7),
@@ -177,7 +178,7 @@ ACTIONS: list[Action] = [
     Action("next", "up", "choose(-1)", "", "Go to the advice before."),
     Action("next", "down", "choose(1)", "↑↓ choose", "Go to the next advice.", 2),
     Action("next", "enter", "take", "open as new run", "Open the advice as a new run, ready to be looked over.", 2),
-    Action("next", "d", "decide", "decide", "Decide: extend, adjust or stop, with the reason.", 3),
+    Action("next", "j", "decide", "decide", "Decide: extend, adjust or stop, with the reason.", 3),
     Action("next", "w", "why", "why", "Show or hide the evidence of every rule.", 3),
     Action("next", "e", "export", "export", "Export the notes as markdown.", 5),
     # Try

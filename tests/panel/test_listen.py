@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -212,6 +213,25 @@ async def test_ranking_takes_ranks_ties_and_all_bad(runs: Path) -> None:
         await until(pilot, lambda: screen_of(app).playback.trial.id == "2")
         await pilot.press("h", "x")
         assert stored(runs)["all_bad"] == ["2"]
+
+
+async def test_after_listening_j_decides_as_it_does_in_next(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("j")
+        await until(pilot, lambda: "Nobody has listened" in text(app))
+        await pilot.press("escape", "h", "4", "j")
+        await until(pilot, lambda: "What follows from first?" in text(app))
+        assert "Nobody has listened" not in text(app)
+        await pilot.press("s", *"it is there", "enter")
+        gate = runs / "first" / "review" / "gate.json"
+        await until(pilot, gate.is_file)
+        assert json.loads(gate.read_text())["why"] == "it is there"
+        await pilot.press("j")
+        await until(pilot, lambda: "What follows from first?" in text(app))
+        await pilot.press("e", *"it grows", "enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "NewRunScreen")
+        assert app.screen.draft.value("train.epochs") == 2
 
 
 async def test_a_run_without_clips_says_how_to_make_them(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ async def test_the_decision_is_kept_with_its_reason_and_opens_what_follows(runs:
     app = panel(runs, mode="next")
     async with running(app) as pilot:
         await until(pilot, lambda: "rule: " in text(app))
-        await pilot.press("d")
+        await pilot.press("j")
         await until(pilot, lambda: "What follows from first?" in text(app))
         assert "Nobody has listened" not in text(app)
         await pilot.press("e", *"it grows", "enter")
@@ -116,7 +116,7 @@ async def test_a_decision_before_anybody_has_listened_says_so(tmp_path: Path) ->
     app = panel(tmp_path / "runs", mode="next")
     async with running(app) as pilot:
         await until(pilot, lambda: "rule: " in text(app))
-        await pilot.press("d")
+        await pilot.press("j")
         await until(pilot, lambda: "Nobody has listened" in text(app))
         await pilot.press("escape")
     assert not (tmp_path / "runs" / "first" / "review" / "gate.json").exists()

@@ -18,6 +18,7 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import checked_name
 from tui import keys
 from tui.places.background import Background
+from tui.places.deciding import decide
 from tui.places.dialogs import Ask, Choice, Menu
 from tui.places.listen.judgement_card import JudgementCard
 from tui.places.listen.page import ListenPage
@@ -419,6 +420,10 @@ class ListenScreen(Place, Background):
         self.panel.push_screen(Menu("Show the names now? Nothing takes that back.", choices), take)
 
     # -- beside it
+
+    def action_decide(self) -> None:
+        if self.presenter.shown is not None:
+            decide(self.panel, self.look_up, self.presenter.shown)
 
     def action_export(self) -> None:
         from tui.places.export.screen import ExportScreen

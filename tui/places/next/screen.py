@@ -18,14 +18,11 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.places.background import Background
-from tui.places.dialogs import Ask, Choice, Menu
+from tui.places.deciding import decide
 from tui.places.place import Place, RunChanged, RunsChanged
 from tui.review import pooled
 from tui.review.advice import advise
-from tui.review.gate import UNHEARD, heard
 from tui.review.results import Results, load_results
-from tui.review.session import default_listener
-from tui.runs import gate
 from tui.runs.draft import Draft, estimate
 from tui.runs.follow import Followed
 from tui.runs.history import History
@@ -287,37 +284,8 @@ class NextScreen(Place, Background):
             self.notify(_first(advice))
 
     def action_decide(self) -> None:
-        """Ask for the decision, then for its reason; what follows from it opens as a new run."""
-        path = self._path
-        if path is None:
-            return
-
-        def take(key: str | None) -> None:
-            if key is not None:
-                choice = next(choice for choice in gate.CHOICES if choice[0] == key)
-                self.panel.push_screen(
-                    Ask(f"Why {choice}? One line for the notes"), partial(self._decided, path, choice)
-                )
-
-        choices = [Choice(choice[0], choice, gate.MEANINGS[choice]) for choice in gate.CHOICES]
-        note = "" if heard(self._results) else UNHEARD
-        self.panel.push_screen(Menu(f"What follows from {path.name}?", choices, note=note), take)
-
-    def _decided(self, path: Path, choice: str, why: str | None) -> None:
-        if why is None:
-            return
-        try:
-            gate.decide(path, choice, why, self.panel.listener or default_listener())
-        except UserError as error:
-            self.notify(str(error), severity="error")
-            return
-        self.panel.read_runs()
-        self.notify(f"{path.name}: {choice}. The notes tell it.")
-        reason, settings = f"gate, {choice}: {why}", self._found.settings if self._found is not None else None
-        if choice == "extend" and settings is not None:
-            self.panel.open_new_run(path, {"train.epochs": settings.train.epochs * 2}, reason)
-        elif choice == "adjust" and (first := next((a for a in self._advice if a["fires"] and a["changes"]), None)):
-            self.panel.open_new_run(path, first["changes"], reason)
+        if self._path is not None:
+            decide(self.panel, self.look_up, self._path)
 
     def action_export(self) -> None:
         from tui.places.export.screen import ExportScreen
