@@ -236,24 +236,32 @@ def shown(keys: str) -> str:
     return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
 
 
-def hints(place: str, width: int, offers: Callable[[Action], bool] = lambda action: True) -> list[tuple[str, str]]:
-    """Footer of a place: (key, label) in the order of the table, the lowest ranks dropped until they fit in width.
+class Hint(NamedTuple):
+    """What the footer says of an action."""
+
+    key: str
+    label: str
+    action: Action
+
+
+def hints(place: str, width: int, offers: Callable[[Action], bool] = lambda action: True) -> list[Hint]:
+    """Footer of a place in the order of the table, the lowest ranks dropped until they fit in width.
 
     ``offers`` leaves out what would do nothing now.
     """
     chosen = [a for a in (*of(place), *of("everywhere")) if a.hint and offers(a)]
     # Help stands at the end in every place, where the eye looks for it.
-    pairs = {a: _hint(a) for a in chosen}
-    while pairs and sum(len(key) + len(label) + 3 for key, label in pairs.values()) > width:
-        pairs.pop(max(pairs, key=lambda a: (a.hint, ACTIONS.index(a))))
-    return list(pairs.values())
+    told = [_hint(a) for a in chosen]
+    while told and sum(len(hint.key) + len(hint.label) + 3 for hint in told) > width:
+        told.remove(max(told, key=lambda hint: (hint.action.hint, ACTIONS.index(hint.action))))
+    return told
 
 
-def _hint(action: Action) -> tuple[str, str]:
+def _hint(action: Action) -> Hint:
     for keys in _LABEL_HAS_KEYS:
         if action.label.startswith(keys):
-            return keys.strip(), action.label.removeprefix(keys)
-    return shown(action.keys.split(",")[0]), action.label
+            return Hint(keys.strip(), action.label.removeprefix(keys), action)
+    return Hint(shown(action.keys.split(",")[0]), action.label, action)
 
 
 def markdown(places: Iterable[str] = PLACES) -> str:

@@ -65,8 +65,8 @@ def test_capitals_go_places_and_no_action_has_only_a_ctrl_key() -> None:
 @pytest.mark.parametrize("place", [place for place in keys.PLACES if place != "everywhere"])
 def test_the_footer_fits_80_columns_and_keeps_the_help(place: str) -> None:
     hints = keys.hints(place, 79)
-    assert sum(len(key) + len(label) + 3 for key, label in hints) <= 79
-    assert ("?", "help") in hints
+    assert sum(len(hint.key) + len(hint.label) + 3 for hint in hints) <= 79
+    assert ("?", "help") in [(hint.key, hint.label) for hint in hints]
 
 
 def test_full_width_characters_count_as_their_ascii_twins() -> None:

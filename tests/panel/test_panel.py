@@ -21,7 +21,7 @@ from tests.review.clips import make_evaluation, make_run
 from tui.app import PanelApp
 from tui.places.place import RunChanged, RunsChanged
 from tui.terminal import theme_for
-from tui.widgets.bars import HeaderBar
+from tui.widgets.bars import HeaderBar, KeyBar
 from tui.widgets.table import Table
 
 
@@ -125,6 +125,24 @@ async def test_the_mouse_goes_places_and_chooses_rows(panel: Starter) -> None:
 )
 def test_a_terminal_of_sixteen_colours_gets_the_theme_that_survives_there(wanted: str, colors: str, theme: str) -> None:
     assert theme_for(wanted, colors, {"mgl", "mgl-light", "mgl-contrast"}) == theme
+
+
+async def test_a_click_on_the_footer_does_what_it_names(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        for name, done in (
+            ("mark", lambda: len(app.marked) == 1),
+            ("sort", lambda: "name" in str(app.screen.query_one("#runs-card").border_title)),
+            ("help", lambda: app.screen.query("#help")),
+        ):
+            line = app.screen.query_one(KeyBar).lines[0].plain
+            await pilot.click(KeyBar, offset=(line.index(f" {name} ") + 1, 0))
+            await until(pilot, done)
+
+
+async def test_a_click_on_the_run_in_the_header_shows_its_curves(panel: Starter, held: RunDir) -> None:
+    async with panel(size=(80, 24)) as (app, pilot):
+        await pilot.click(HeaderBar, offset=(header(app).index("epoch1"), 0))
+        await until(pilot, lambda: app.current_mode == "monitor")
 
 
 async def test_the_demo_goes_on_to_listen_when_its_clips_are_made(panel: Starter, runs_dir: Path) -> None:

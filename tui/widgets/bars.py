@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from rich.cells import cell_len
 from textual import events
 from textual.content import Content
 
@@ -66,16 +67,15 @@ class HeaderBar(Lines):
             parts += [(" ", ""), (action.keys, key_style), (f" {action.label}", style)]
         return Content.assemble(*parts)
 
-    def on_click(self, event: events.Click) -> None:
-        """A click on a place goes there."""
-        x = 0
-        if self.size.width < NARROW:
-            return
-        for action in _GO:
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a place goes there, one on the run to the Monitor."""
+        x, wanted = 0, "go('monitor')"
+        for action in _GO if self.size.width >= NARROW else ():
             x += 3 + len(action.label)
             if event.x < x:
-                self.app.simulate_key(action.keys)
-                return
+                wanted = action.action
+                break
+        await self.app.run_action(wanted)
 
 
 def run_line(app: Told, narrow: bool) -> Content:
@@ -131,6 +131,8 @@ class KeyBar(Lines):
         super().__init__([""], id="keys")
         self._place = place
         self._offers = offers
+        self._ends: list[tuple[int, keys.Action]] = []
+        """Where in the line each action ends."""
 
     def on_resize(self) -> None:
         self.write()
@@ -138,6 +140,16 @@ class KeyBar(Lines):
     def write(self) -> None:
         """Draw what is true now; costs nothing on the wire when nothing changed."""
         parts: list[tuple[str, str]] = []
-        for key, label in keys.hints(self._place, self.size.width - 1, self._offers):
+        self._ends = []
+        for key, label, action in keys.hints(self._place, self.size.width - 1, self._offers):
             parts += [(" ", ""), (key, "$accent bold"), (f" {label} ", "$quiet")]
+            self._ends.append((cell_len("".join(text for text, _ in parts)), action))
         self.show([Content.assemble(*parts)])
+
+    async def on_click(self, event: events.Click) -> None:
+        """A click on what a key does, does it."""
+        action = next((action for end, action in self._ends if event.x < end), None)
+        if action is not None:
+            name = action.action.split("(")[0]
+            here = self.screen if hasattr(self.screen, f"action_{name}") else self.app
+            await self.app.run_action(action.action, here)
