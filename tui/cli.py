@@ -167,6 +167,11 @@ def _listening(command: Command) -> None:
     one.add_argument("dir", type=Path, metavar="DIR", help="the folder of an earlier round; it is only read")
     one.add_argument("--name", metavar="N", help="name of the run (default: the folder's)")
 
+    one = command("share", "shares.share", "a blind listening page to send to somebody")
+    _with_run(one)
+    one.add_argument("-o", "--output", type=Path, metavar="FILE", help="the page (default: listen-RUN.html here)")
+    one.add_argument("--listener", metavar="NAME", help="whom it is for (default: the page asks)")
+
     one = command("collect", "reports.collect", "bring in what listeners picked elsewhere")
     _with_run(one)
     one.add_argument("file", nargs="+", type=Path, metavar="FILE", help="picks, or what a listener sent back")

@@ -6,8 +6,9 @@ One rule to learn: capitals go places, small letters act here, digits score. Spa
 
 from __future__ import annotations
 
+import ast
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class Action(NamedTuple):
     """The sentence in the help and in the README."""
     hint: int = 0
     """Rank in the footer: 1 stays longest when the terminal is narrow, 0 is not shown there."""
+
+    @property
+    def does(self) -> str:
+        """The action without its argument."""
+        return self.action.partition("(")[0]
 
 
 PLACES = {
@@ -272,6 +278,28 @@ def markdown(places: Iterable[str] = PLACES) -> str:
             keys = " ".join(f"`{shown(key)}`" for key in action.keys.split(","))
             lines.append(f"| {PLACES[place]} | {keys} | {action.meaning} |")
     return "\n".join(lines)
+
+
+_IN_A_BROWSER = {
+    "space": " ", "left": "ArrowLeft", "right": "ArrowRight", "up": "ArrowUp", "down": "ArrowDown",
+    "question_mark": "?", "comma": ",", "full_stop": ".", "left_square_bracket": "[", "right_square_bracket": "]",
+}  # fmt: skip
+
+
+def for_pages(place: str, can: Container[str]) -> list[dict[str, object]]:
+    """What a browser's script needs of the keys of a place, for those actions that it ``can``: the key's names there
+    and here, the action and its argument, and the sentence of the help.
+    """
+    found: list[dict[str, object]] = []
+    for action in (*of(place), *of("everywhere")):
+        if action.does in can:
+            argument = action.action[len(action.does) :].strip("()")
+            of_page = {"does": action.does, "with": ast.literal_eval(argument) if argument else None}
+            found += [
+                {"key": _IN_A_BROWSER.get(key, key), "shown": shown(key), **of_page, "meaning": action.meaning}
+                for key in action.keys.split(",")
+            ]
+    return found
 
 
 def ascii_text(text: str) -> str:

@@ -298,6 +298,30 @@ class Chromium:
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown" else "")
 
+    def click(self, selector: str) -> None:
+        """The middle of an element, as a user's gesture."""
+        middle = self.run(
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call(
+                "Input.dispatchMouseEvent", type=kind, x=middle[0], y=middle[1], button="left", clickCount=1, buttons=1
+            )
+
+    def type(self, text: str) -> None:
+        """Text into the field that has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def before(self, script: str) -> None:
+        """A script that every page opened from now on begins with, until the next ``fresh``."""
+        self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    def downloads(self, folder: Path) -> None:
+        """Where what is saved goes."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def size(self, width: int, height: int) -> None:
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 

@@ -13,18 +13,9 @@ from tui.review import statistics
 from tui.review.order import Trial
 from tui.review.results import Results, judgements
 from tui.review.session import FATIGUE, Session
+from tui.review.tags import tag_letters
 from tui.text import fit
 from tui.widgets.field import Line
-
-
-def tag_letters(tags: Sequence[str]) -> dict[str, str]:
-    """A letter of its own for every tag: one of the tag's letters if it is free, else the first free one."""
-    letters: dict[str, str] = {}
-    for tag in tags:
-        own = [c for c in tag.lower() if c.isascii() and c.isalpha()]
-        free = (c for c in [*own, *"abcdefghijklmnopqrstuvwxyz"] if c not in letters)
-        letters[next(free)] = tag
-    return letters
 
 
 def tag_lines(tags: Sequence[str], given: Sequence[str], width: int, *, choosing: bool) -> list[Content]:

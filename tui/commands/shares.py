@@ -1,0 +1,43 @@
+"""Pages to send to listeners, and what they send back."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tui import keys
+from tui.commands import find, say
+
+CAN = (
+    "play", "switch", "clip", "seek", "restart", "next_unheard", "loop", "loop_from", "loop_to", "score", "all_bad",
+    "tag", "note", "undo", "prompt", "help",
+)  # fmt: skip
+"""Actions of Listen that a page has."""
+
+
+def share(args: argparse.Namespace) -> int:
+    """Write a page for a listener, and say how to go on."""
+    from tui.review.evaluation import open_evaluation
+    from tui.review.share import Keys
+    from tui.review.share import share as write_page
+
+    run = find.run_or_clips(args, args.run)
+    listener = args.listener or ""
+    out = args.output or Path("-".join(["listen", run.path.resolve().name, *filter(None, [listener])]) + ".html")
+    evaluation = open_evaluation(run.path)
+    known = Keys(keys.for_pages("listen", CAN), keys.hints("listen", 90, lambda action: action.does in CAN))
+    page = write_page(evaluation, find.settings(args).review, out, listener=listener, keys=known)
+    trials = page.key.numbered().values()
+    again = sum(trial.kind == "repeat" for trial in trials)
+    prompts = sum(trial.kind == "main" for trial in trials)
+    hidden = f", {again} of them come{'s' if again == 1 else ''} again, hidden" if again else ""
+    for reason in page.left_out:
+        say.aside(f"{reason}; it is missing on the page")
+    for group in evaluation.same_weights:
+        say.aside(
+            f"{' and '.join(group)} have the same weights: one clip comes twice, hidden, and tells the ear's noise"
+        )
+    say.line(f"{page.path}: {prompts} prompts{hidden}, {page.size / 1e6:.1f} MB, {page.codec}")
+    say.line(f"send it{f' to {listener}' if listener else ''}; bring in what comes back with")
+    say.line(f"  mgl-tui collect {args.run} FILE")
+    return 0

@@ -1,0 +1,458 @@
+// The shared page: what is shown of a session, and what its keys and buttons do.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const KEPT_AS = `mgl-tui:${data.page}`;
+const SAVE_EVERY = 2; // seconds of sound after which what was heard is kept at the latest
+const ENDS = { 1: "bad", 5: "very good" };
+const FLAT = { wave: "M0 20H160" };
+
+const store = { read: () => localStorage.getItem(KEPT_AS), write: (text) => localStorage.setItem(KEPT_AS, text) };
+const session = new Session(data, store);
+const player = new Player(() => show());
+let shown = null; // the trial whose clips are in the player
+let heardBefore = {}; // seconds by letter, before they were put there
+let savedAt = 0;
+let loopFrom = 0;
+let choosingTag = false;
+let writing = null; // the note as it was when writing began
+let seen = new Set(); // letters whose picture is shown
+
+// Doing
+
+// Does something to the session; what it refuses is said.
+function attempt(does) {
+  try {
+    does();
+    return true;
+  } catch (error) {
+    say(error.message, true);
+    return false;
+  }
+}
+
+function say(text, warn = false) {
+  byId("say").textContent = text;
+  byId("say").className = warn ? "warn" : "soft";
+}
+
+// Puts the prompt under the cursor into the player.
+function load() {
+  if (shown === session.trial) return;
+  hear(true);
+  shown = session.trial;
+  const letters = session.letters(shown);
+  heardBefore = Object.fromEntries(letters.map((letter) => [letter, session.rating(shown, letter).heard]));
+  player.load(letters.map((letter) => session.clip(shown, letter)));
+  loopFrom = 0;
+  drawLanes();
+}
+
+// Notes what was heard; keeps it now and then, or at once.
+function hear(now = false) {
+  if (!shown || shown !== session.trial) return;
+  const heard = player.heard;
+  session.letters(shown).forEach((letter, at) => {
+    if (heard[at] > 0) session.hear(letter, heardBefore[letter] + heard[at]);
+  });
+  const all = heard.reduce((sum, seconds) => sum + seconds, 0);
+  if (now ? all !== savedAt : Math.abs(all - savedAt) > SAVE_EVERY) {
+    savedAt = all;
+    session.save();
+  }
+}
+
+function play(letter = session.letter, position = null) {
+  say("");
+  return player.play(LETTERS.indexOf(letter), position);
+}
+
+function goAndPlay(at, letter) {
+  hear(true);
+  if (!attempt(() => session.go(at, letter))) return;
+  load();
+  play(letter, 0);
+}
+
+function afterJudgement() {
+  if (session.complete) {
+    player.pause();
+    return finish();
+  }
+  const step = session.afterJudgement();
+  if (step?.fresh) goAndPlay(step.at, step.letter);
+  else if (step) does.switch(step.letter, false);
+}
+
+const does = {
+  play: () => (player.playing ? player.pause() : play()),
+  switch: (letter, sounding = true) => {
+    if (!session.audible(session.trial).includes(letter) || !attempt(() => session.go(session.state.at, letter))) return;
+    const at = LETTERS.indexOf(letter);
+    if (player.playing && data.restartOnSwitch) play(letter, 0);
+    else if (player.playing || !sounding) player.switchTo(at);
+    else play(letter);
+  },
+  clip: (direction) => {
+    const letters = session.audible(session.trial);
+    const at = letters.indexOf(session.letter) + direction;
+    does.switch(letters[Math.max(0, Math.min(letters.length - 1, at))], player.playing);
+  },
+  seek: (seconds) => player.seek(player.position + seconds),
+  restart: () => play(session.letter, 0),
+  next_unheard: () => {
+    const found = session.nextUnheard();
+    if (found) goAndPlay(...found);
+    else say("Every clip was heard.");
+  },
+  loop: () => player.loop(player.region ? null : [0, player.duration]),
+  loop_from: () => {
+    loopFrom = player.position;
+    say(`The loop begins at ${loopFrom.toFixed(1)} s; ] ends it.`);
+  },
+  loop_to: () => player.loop([loopFrom < player.position ? loopFrom : 0, player.position]),
+  score: (value) => {
+    hear(true);
+    const again = session.rating(session.trial, session.letter).value !== null;
+    if (!attempt(() => session.rate(value))) return;
+    say("");
+    if (!again) afterJudgement();
+  },
+  all_bad: () => {
+    hear(true);
+    if (attempt(() => session.toggleAllBad()) && session.isAllBad(session.trial)) afterJudgement();
+  },
+  tag: () => {
+    choosingTag = true;
+    say("The letter of a tag, or esc.");
+  },
+  note: () => byId("note").focus(),
+  undo: () => {
+    hear(true);
+    const what = session.undo();
+    load();
+    if (player.index !== LETTERS.indexOf(session.letter)) does.switch(session.letter, player.playing);
+    say(what ? `Taken back: ${what}` : "There is nothing to take back.");
+  },
+  prompt: (direction) => {
+    const at = session.state.at + direction;
+    if (at >= 0 && at < data.trials.length) toPrompt(at);
+  },
+  help: () => (byId("keys").open ? byId("keys").close() : byId("keys").showModal()),
+};
+
+function toPrompt(at) {
+  const playing = player.playing;
+  hear(true);
+  if (!attempt(() => session.go(at))) return;
+  load();
+  say("");
+  if (playing) play(session.letter, 0);
+}
+
+function giveTag(tag) {
+  choosingTag = false;
+  hear(true);
+  if (attempt(() => session.toggleTag(tag))) say("");
+}
+
+// Keys
+
+const keys = new Map(data.keys.map((one) => [one.key, one]));
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || byId("session").hidden) return;
+  if (event.target.matches("input, textarea")) return;
+  // Full-width letters of an input method, and digits where they lie on the shift key.
+  const typed = event.key.length === 1 ? event.key.normalize("NFKC").toLowerCase().replace("。", ".").replace("、", ",") : event.key;
+  const key = keys.has(typed) || !/^Digit\d$/.test(event.code) ? typed : event.code[5];
+  if (choosingTag) pressTag(event, key);
+  else if (byId("keys").open ? key === "?" : keys.has(key)) {
+    event.preventDefault();
+    const { does: name, with: argument } = keys.get(key);
+    if (argument === null) does[name]();
+    else does[name](argument);
+    show();
+  }
+}
+
+function pressTag(event, key) {
+  if (["Shift", "Tab"].includes(key)) return;
+  event.preventDefault();
+  choosingTag = false;
+  const found = data.tags.find(([letter]) => letter === key);
+  if (found) giveTag(found[1]);
+  else say(["Escape", "t", "Enter", " "].includes(key) ? "" : `No tag has the letter ${key}.`);
+  show();
+}
+
+// Drawing
+
+function button(text, action, parent, named = text) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.setAttribute("aria-label", named);
+  made.onclick = (event) => {
+    action(event);
+    show();
+  };
+  parent.append(made);
+  return made;
+}
+
+function drawLanes() {
+  seen = new Set();
+  byId("lanes").replaceChildren();
+  byId("prompt").textContent = session.trial.prompt;
+  const clips = session.letters(session.trial).map((letter) => session.clip(session.trial, letter));
+  byId("longest").textContent = Math.max(0, ...clips.map((clip) => clip?.seconds ?? 0)).toFixed(1);
+  for (const letter of session.letters(session.trial)) {
+    const lane = button("", (event) => touchLane(event, letter), byId("lanes"), `Clip ${letter}`);
+    lane.className = "lane";
+    const name = document.createElement("b");
+    name.textContent = letter;
+    const value = document.createElement("span");
+    value.className = "value";
+    lane.append(name, waveform(FLAT), value);
+    lane.disabled = !session.clip(session.trial, letter);
+  }
+  byId("scores").replaceChildren();
+  for (let value = 1; value <= session.highest(session.trial); value++) button(String(value), () => does.score(value), byId("scores"));
+  if (!session.most) button("all bad", does.all_bad, byId("scores"));
+}
+
+// A touch plays a clip where the other one is; on the picture of the one that is chosen, from there; else it stops.
+function touchLane(event, letter) {
+  const wave = event.target.closest(".wave");
+  if (letter !== session.letter || !wave) {
+    if (letter === session.letter) does.play();
+    else does.switch(letter);
+    return;
+  }
+  const { left, width } = wave.getBoundingClientRect();
+  play(letter, ((event.clientX - left) / width) * player.duration);
+}
+
+function showLanes() {
+  [...byId("lanes").children].forEach((lane, at) => {
+    const letter = LETTERS[at];
+    const here = letter === session.letter;
+    lane.classList.toggle("here", here);
+    lane.classList.toggle("sounds", here && player.playing);
+    const { value } = session.rating(session.trial, letter);
+    lane.lastChild.textContent = lane.disabled ? "✕" : session.isAllBad(session.trial) ? "✗" : value ?? "·";
+    if (!seen.has(letter) && session.mayBeSeen(session.trial, letter)) {
+      seen.add(letter);
+      lane.children[1].replaceWith(waveform(session.clip(session.trial, letter)));
+    }
+    lane.children[1].show(here && player.duration ? player.position / player.duration : 0);
+  });
+  byId("position").textContent = player.position.toFixed(1);
+}
+
+function showJudgement() {
+  const rating = session.rating(session.trial, session.letter);
+  byId("judged").textContent = `Clip ${session.letter}`;
+  [...byId("scores").children].forEach((one, at) => one.classList.toggle("chosen", rating.value === at + 1));
+  const ends = session.most ? [`1 ${ENDS[1]}`, `5 ${ENDS[5]}`] : ["1 the one you like most", "equal places are ties"];
+  byId("scale").replaceChildren(...ends.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+  byId("tags").className = `row ${choosingTag ? "choosing" : ""}`;
+  [...byId("tags").children].forEach((one, at) => one.classList.toggle("chosen", rating.tags.includes(data.tags[at][1])));
+  if (writing === null) byId("note").value = rating.note;
+}
+
+function showPlace() {
+  const { trial } = session;
+  const of = session.counted.length;
+  byId("where").textContent = trial.number === "T" ? "To get used to it" : `Prompt ${trial.number} of ${of}`;
+  byId("done").textContent = trial.number === "T" ? "not counted" : `${session.done} of ${session.total} judged`;
+  [...byId("prompts").children].forEach((one, at) => {
+    one.classList.toggle("here", at === session.state.at);
+    one.classList.toggle("judged", session.isJudged(data.trials[at]));
+  });
+  byId("before").disabled = session.state.at === 0;
+  byId("after").disabled = session.state.at === data.trials.length - 1;
+  byId("finish").textContent = session.complete ? "to the end" : "send what I have";
+}
+
+function show() {
+  if (byId("session").hidden) return;
+  load();
+  showPlace();
+  showLanes();
+  showJudgement();
+  byId("play").textContent = player.playing ? "pause" : "play";
+  byId("loop").classList.toggle("chosen", Boolean(player.region));
+  if (player.problem) say(player.problem, true);
+  else if (!session.kept) say("This browser keeps nothing: leave the page open, and send what you have before you close it.", true);
+  else if (session.sitting > FATIGUE && !byId("say").textContent) say("20 minutes without a rest: ears tire. All is kept; go on whenever you like.");
+}
+
+function tick() {
+  requestAnimationFrame(tick);
+  if (!player.playing || byId("session").hidden) return;
+  hear();
+  showLanes();
+}
+
+// The sections
+
+function only(id) {
+  for (const each of ["start", "session", "end"]) byId(each).hidden = each !== id;
+  scrollTo(0, 0);
+}
+
+function toClips() {
+  only("session");
+  load();
+  show();
+}
+
+function finish() {
+  player.pause();
+  hear(true);
+  choosingTag = false;
+  only("end");
+  const left = session.total - session.done;
+  byId("thanks").textContent = left ? "So far" : "Thank you";
+  byId("left").textContent = left
+    ? `${session.done} of ${session.total} clips are judged. What you send now counts as far as it goes; you can go on later and send it again.`
+    : "All clips are judged. One thing is left: send it back.";
+  byId("sender").value = session.state.name;
+  writeOut();
+}
+
+function writeOut() {
+  const name = byId("sender").value.trim();
+  byId("text").value = session.answers(name);
+  byId("save").disabled = byId("copy").disabled = !name || !session.done;
+  if (!session.done) byId("left").textContent = "Nothing is judged yet, so there is nothing to send.";
+  else if (!name) byId("told").textContent = "Type your name first: it tells the listeners apart.";
+}
+
+function saveFile() {
+  const link = document.createElement("a");
+  const name = byId("sender").value.trim().normalize("NFKD").replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "");
+  link.download = `listening-${name || "answers"}-${data.page.slice(0, 4)}.json`;
+  link.href = URL.createObjectURL(new Blob([byId("text").value], { type: "application/json" }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  sent(`Saved as ${link.download}, where this browser puts what it saves. Now send it back.`);
+}
+
+async function copyText() {
+  byId("text").closest("details").open = true;
+  byId("text").select();
+  let copied = document.execCommand("copy");
+  try {
+    await navigator.clipboard.writeText(byId("text").value);
+    copied = true;
+  } catch {
+    // Without the right to it, the text is marked: the browser's own copy works.
+  }
+  sent(copied ? "Copied. Paste it into a message and send it back." : "Copy the marked text, and send it back.");
+}
+
+function sent(text) {
+  session.state.sent = true;
+  session.save();
+  byId("told").textContent = text;
+}
+
+function begin() {
+  session.state.name = byId("name").value.trim();
+  session.save();
+  toClips();
+  // The click is the gesture without which browsers stay silent.
+  if (!session.complete) play();
+  else finish();
+}
+
+function prepare() {
+  const prompts = session.counted.length;
+  const most = Math.max(...data.trials.map((trial) => trial.clips.length));
+  const seconds = session.counted.flatMap((t) => session.audible(t).map((letter) => session.clip(t, letter).seconds));
+  const minutes = Math.max(1, Math.round((1.4 * seconds.reduce((sum, one) => sum + one, 0)) / 60));
+  const judge = session.most ? "give each clip a score from 1 (bad) to 5 (very good)" : "put the clips of a prompt in order, 1 the one you like most";
+  byId("about").textContent = `${prompts} prompts, ${most} clips each, made from the same words. Listen, switch between them as often as you like, and ${judge}: how good is it as what the words ask for? It takes about ${minutes} minutes.`;
+  session.save();
+  byId("keeps").textContent = session.kept
+    ? "What you say is kept in this browser: close the page and go on another day. At the end you get a small file to send back."
+    : "This browser keeps nothing of a page like this: leave it open until you have sent your answers. At the end you get a small file to send back.";
+  byId("begin").textContent = session.done ? `go on (${session.done} of ${session.total} judged)` : "begin";
+  byId("name").value = session.state.name;
+  for (const [letter, tag] of data.tags) {
+    const one = button("", () => giveTag(tag), byId("tags"), tag);
+    const at = tag.toLowerCase().indexOf(letter);
+    const mark = document.createElement("u");
+    mark.textContent = at < 0 ? letter : tag[at];
+    one.append(...(at < 0 ? [mark, `:${tag}`] : [tag.slice(0, at), mark, tag.slice(at + 1)]));
+  }
+  data.trials.forEach((trial, at) => button(trial.number, () => toPrompt(at), byId("prompts"), `Prompt ${trial.number}`));
+  byId("keys").querySelector("tbody").replaceChildren(...data.keys.map(keyRow));
+  byId("hints").replaceChildren(...data.hints.flatMap(([key, label]) => [keyCap(key), ` ${label}`]));
+  only("start");
+}
+
+function keyRow({ shown: name, meaning }) {
+  const row = document.createElement("tr");
+  row.append(document.createElement("td"), document.createElement("td"));
+  row.firstChild.append(keyCap(name));
+  row.lastChild.textContent = meaning;
+  return row;
+}
+
+function keyCap(name) {
+  return Object.assign(document.createElement("kbd"), { textContent: name });
+}
+
+function note() {
+  const field = byId("note");
+  field.onfocus = () => {
+    hear(true);
+    const before = session.rating(session.trial, session.letter).note;
+    if (!before && !attempt(() => session.mustBeHeard())) field.blur();
+    else writing = before;
+  };
+  field.oninput = () => {
+    const goingOn = session.rating(session.trial, session.letter).note !== writing;
+    if (!attempt(() => session.writeNote(field.value, goingOn))) field.value = "";
+  };
+  field.onkeydown = (event) => {
+    if (event.key === "Escape" && field.value !== writing) session.undo();
+    if (["Enter", "Escape"].includes(event.key)) field.blur();
+  };
+  field.onblur = () => {
+    writing = null;
+    show();
+  };
+}
+
+const clicks = {
+  begin, help: does.help, play: does.play, restart: does.restart, loop: does.loop, undo: does.undo, finish,
+  before: () => does.prompt(-1), after: () => does.prompt(1), save: saveFile, copy: copyText, return: toClips,
+};
+for (const [id, action] of Object.entries(clicks)) byId(id).addEventListener("click", () => (action(), show()));
+byId("name").addEventListener("keydown", (event) => event.key === "Enter" && begin());
+byId("sender").addEventListener("input", () => {
+  session.state.name = byId("sender").value.trim();
+  session.save();
+  writeOut();
+});
+addEventListener("keydown", press);
+// A button that was clicked is not clicked once more by the space that plays.
+addEventListener("keyup", (event) => event.key === " " && event.target.matches("button") && event.preventDefault());
+addEventListener("pagehide", () => hear(true));
+addEventListener("beforeunload", (event) => !session.kept && session.done && !session.state.sent && event.preventDefault());
+// The same page in another tab: what was said last stands.
+addEventListener("storage", (event) => {
+  const kept = event.key === KEPT_AS && session.read();
+  if (!kept) return;
+  session.state = kept;
+  shown = null;
+  show();
+});
+note();
+prepare();
+tick();
