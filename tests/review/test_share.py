@@ -19,18 +19,17 @@ from engine.contract.errors import UserError
 from tests.audio.parts import Chromium, wait_for
 from tests.review.clips import PROMPTS, make_evaluation, write_clip
 from tui import cli, keys
-from tui.commands.shares import CAN
+from tui.commands.shares import page_keys
 from tui.review import shared
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import load_results
-from tui.review.share import Keys, Page, share
+from tui.review.share import Page, share
 
-KEYS = Keys(keys.for_pages("listen", CAN), keys.hints("listen", 90))
 POINTS = {"base": 2, "best": 4, "final": 3}
 
 
 def write(evaluation: Evaluation, folder: Path, *, listener: str = "anna", **review: Any) -> Page:
-    return share(evaluation, Review(**review), folder / "page.html", listener=listener, keys=KEYS)
+    return share(evaluation, Review(**review), folder / "page.html", listener=listener, keys=page_keys())
 
 
 def data_of(page: Page) -> dict[str, Any]:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui import keys
 from tui.commands import find, say
+
+if TYPE_CHECKING:
+    from tui.review.share import Keys
 
 CAN = (
     "play", "switch", "clip", "seek", "restart", "next_unheard", "loop", "loop_from", "loop_to", "score", "all_bad",
     "tag", "note", "undo", "prompt", "help",
 )  # fmt: skip
 """Actions of Listen that a page has."""
+HINTS = 90
+"""Characters of its line of keys."""
 
 
 def share(args: argparse.Namespace) -> int:
     """Write a page for a listener, and say how to go on."""
     from tui.review.evaluation import open_evaluation
-    from tui.review.share import Keys
     from tui.review.share import share as write_page
 
     run = find.run_or_clips(args, args.run)
     listener = args.listener or ""
     out = args.output or Path("-".join(["listen", run.path.resolve().name, *filter(None, [listener])]) + ".html")
     evaluation = open_evaluation(run.path)
-    known = Keys(keys.for_pages("listen", CAN), keys.hints("listen", 90, lambda action: action.does in CAN))
-    page = write_page(evaluation, find.settings(args).review, out, listener=listener, keys=known)
+    page = write_page(evaluation, find.settings(args).review, out, listener=listener, keys=page_keys())
     trials = page.key.numbered().values()
     again = sum(trial.kind == "repeat" for trial in trials)
     prompts = sum(trial.kind == "main" for trial in trials)
@@ -41,3 +45,11 @@ def share(args: argparse.Namespace) -> int:
     say.line(f"send it{f' to {listener}' if listener else ''}; bring in what comes back with")
     say.line(f"  mgl-tui collect {args.run} FILE")
     return 0
+
+
+def page_keys() -> Keys:
+    """Keys of Listen, as far as a page has them."""
+    from tui.review.share import Keys
+
+    hints = keys.hints("listen", HINTS, lambda action: action.does in CAN)
+    return Keys(keys.for_pages("listen", CAN), [(hint.key, hint.label) for hint in hints])
