@@ -94,6 +94,7 @@ ACTIONS: list[Action] = [
     Action("new_run", "enter", "edit", "type", "Type a value for the setting; on the row start, start the run.", 2),
     Action("new_run", "left", "step(-1)", "", "Take the next smaller value."),
     Action("new_run", "right", "step(1)", "◂▸ step", "Take the next larger value.", 2),
+    Action("new_run", "v", "vary", "several", "Give the setting several values, with commas: a sweep in the queue.", 3),
     Action("new_run", "d", "base_value", "base", "Put the setting back to the value of the base run.", 4),
     Action("new_run", "D", "all_base", "all base", "Put every setting back to the base run.", 7),
     Action("new_run", "slash", "find", "find", "Find a setting by name.", 5),

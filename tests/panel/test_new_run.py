@@ -223,3 +223,89 @@ async def test_a_form_of_no_run_begins_with_the_data(panel: Starter) -> None:
         app.open_new_run(None)
         screen = await opened(app, pilot)
         assert screen.query_one(Table).key == "data.dir"
+
+
+async def vary(pilot: Any, screen: NewRunScreen, name: str, values: str) -> None:
+    screen.query_one(Table).go_to(name)
+    await pilot.pause()
+    await pilot.press("v")
+    screen.query_one("#edit", Input).value = values
+    await pilot.press("enter")
+    await pilot.pause()
+
+
+async def test_several_values_make_a_grid_whose_cost_is_shown_before_it_is_queued(
+    new_run_panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui.runs.checks import Checked
+    from tui.runs.draft import Finding
+
+    async def fine(settings: config.Settings) -> Checked:
+        return Checked([Finding("ok", "all files exist")], {}, 1984)
+
+    monkeypatch.setattr("tui.places.new_run.screen.run_checks", fine)
+    monkeypatch.setattr(queue, "start", lambda folder: False)
+    async with new_run_panel() as (app, pilot):
+        await pilot.press("n")
+        screen = await checked(pilot)
+        await vary(pilot, screen, "lora.rank", "8, 16，32")
+        await vary(pilot, screen, "train.seed", "0,1")
+        means = text(app, "#means")
+        assert "rank 8, 16, 32 × seed 0, 1 = 6 runs" in means.replace("\n", " ").replace("       ", "")
+        assert "min and" in means
+        assert "sweep --config" in text(app, "#same").replace("\n", " ")
+        assert screen.query_one(Table).rows[0].cells[0] == ("▶ queue 6 runs", "$accent bold")
+        await checked(pilot)
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert isinstance(app.screen, Menu)
+        assert not queue.entries(runs_dir)
+        await pilot.press("1")
+        await settle(pilot)
+        assert isinstance(app.screen, RunsScreen)
+        members = queue.entries(runs_dir)
+        assert [run.name for run in members][:2] == ["epoch1-2-rank8-seed0", "epoch1-2-rank8-seed1"]
+        assert len(members) == 6
+        made = members[-1].settings()
+        assert (made.lora.rank, made.train.seed, made.run) == (
+            32, 1, config.Run(parent="epoch1", sweep="epoch1-2", finalists=1),
+        )  # fmt: skip
+
+
+async def test_values_that_cannot_be_swept_are_refused_and_can_be_taken_off(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        screen = await opened(app, pilot)
+        await vary(pilot, screen, "lora.rank", "8, 0")
+        assert "lora.rank = 0" in said(app)
+        await pilot.press("escape")
+        assert not screen.draft.axes
+        await vary(pilot, screen, "lora.rank", "8, 8")
+        assert (screen.draft.axes, screen.draft.value("lora.rank")) == ({}, 8), "one value is no sweep"
+        await vary(pilot, screen, "lora.rank", "8, 16")
+        await vary(pilot, screen, "lora.rslora", "yes, no")
+        await vary(pilot, screen, "lora.dropout", "0, 0.1")
+        assert "over two settings and the seed" in said(app)
+        await pilot.press("escape")
+        assert screen.draft.axes == {"lora.rank": [8, 16], "lora.rslora": [True, False]}
+        screen.query_one(Table).go_to("lora.rank")
+        await pilot.pause()
+        await pilot.press("right")
+        assert "v changes them" in said(app)
+        await pilot.press("d")
+        assert list(screen.draft.axes) == ["lora.rslora"]
+        screen.query_one(Table).go_to("lora.target_modules")
+        await pilot.pause()
+        await pilot.press("v")
+        assert "one value can take several" in said(app)
+
+
+async def test_a_draft_with_several_values_is_kept_as_one(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        screen = await opened(app, pilot)
+        await vary(pilot, screen, "lora.rank", "16, 8")
+        await pilot.press("escape", "k")
+        await pilot.pause()
+        await pilot.press("n", "g")
+        await pilot.pause()
+        assert isinstance(app.screen, NewRunScreen)
+        assert app.screen.draft.axes == {"lora.rank": [16, 8]}

@@ -17,7 +17,7 @@ BASE = config.Settings(run=config.Run(parent="first"))
 
 
 def grid(*assignments: str, seeds: int = 1, name: str = "try", top: int = 2) -> list[sweep.Member]:
-    return sweep.grid(BASE, assignments, seeds, name, top)
+    return sweep.grid(BASE, sweep.axes(BASE, assignments), seeds, name, top)
 
 
 def test_a_grid_holds_every_combination_once_named_by_what_differs() -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.contract import config
 from engine.contract.errors import UserError
 from tui.commands import find, say
 from tui.runs import queue, store, sweep
@@ -23,39 +24,30 @@ def make(args: argparse.Namespace) -> int:
     if args.top < 0:
         raise UserError(f"--top {args.top} is below 0; take how many of the best settings are to get clips.")
     name = args.name if args.name != "sweep" else _free(runs_dir)
-    members = sweep.grid(base, assignments, args.seeds, name, args.top)
-    if (
-        len(members) > sweep.ASK_ABOVE
-        and not args.yes
-        and not say.agreed(f"The grid has {len(members)} runs. Start them all?")
-    ):
-        raise UserError(f"The grid has {len(members)} runs; give fewer values, or say it again with --yes.")
-    say.aside(_cost(runs_dir, members))
+    axes = sweep.axes(base, assignments)
+    count = sweep.size(axes) * args.seeds
+    say.aside(_cost(runs_dir, base, axes, args.seeds))
+    if sweep.ASK_ABOVE < count <= sweep.MOST and not args.yes and not say.agreed(f"Start all {count:,} runs?"):
+        raise UserError(f"The grid has {count:,} runs; give fewer values, or say it again with --yes.")
+    members = sweep.grid(base, axes, args.seeds, name, args.top)
     runs = sweep.create(members, runs_dir)
     if args.print:
         for run in runs:
             say.line(f"{sys.executable} -m engine train {run.path.resolve()}")
         return 0
-    for run in runs:
-        queue.add(run)
+    queue.add_sweep(runs)
     say.line(f"{name}: {len(runs)} runs in the queue; `mgl-tui sweep --name {name}` says what has come of them.")
     for run in runs:
         say.line(f"  {run.name}")
     return 0
 
 
-def _cost(runs_dir: Path, members: list[sweep.Member]) -> str:
+def _cost(runs_dir: Path, base: config.Settings, axes: sweep.Axes, seeds: int) -> str:
     """Minutes and GB of the grid, from the newest run of the same model that this machine has measured."""
-    first = members[0].settings
-    known = (s for s in store.Store(runs_dir).summaries() if s.settings is not None and s.settings.model == first.model)
-    like = next((s for s in known if s.total_steps and math.isfinite(s.seconds_per_step)), None)
-    if like is None or like.settings is None:
-        return f"{len(members)} runs; no run of {first.model.base} was measured here, so what they take is not known."
-    old = like.settings
-    passes = sum(m.settings.train.epochs * m.settings.data.duration for m in members)
-    share = passes / (old.train.epochs * old.data.duration)
-    minutes, size = like.total_steps * like.seconds_per_step * share / 60, like.held.total * len(members) / 1e9
-    return f"{len(members)} runs: about {minutes:.0f} min and {size:.1f} GB, going by {like.name}."
+    runs, found = sweep.size(axes) * seeds, sweep.cost(base, axes, seeds, store.Store(runs_dir).summaries())
+    if found is None:
+        return f"{runs} runs; no run of {base.model.base} was measured here, so what they take is not known."
+    return f"{runs} runs: {found.words()}, going by {found.like}."
 
 
 def _free(runs_dir: Path) -> str:

@@ -16,6 +16,7 @@ from engine.contract import config
 from engine.contract.errors import UserError
 from engine.contract.plan import Plan, plan
 from engine.contract.text import plain
+from tui.runs import sweep
 from tui.runs.history import NAN, History
 from tui.runs.store import RunSummary, changes
 
@@ -67,6 +68,8 @@ STEPS: dict[str, tuple[Any, ...]] = {
     "evaluate.temperature": (0.8, 0.9, 1.0, 1.1, 1.2),
     "evaluate.repeats": (1, 2, 3, 4),
 }
+MOST_AXES = 2
+"""Settings beside the seed that the form lets vary at once."""
 _OF_A_RUN = ("model.", "data.", "lora.", "train.", "evaluate.")
 
 
@@ -119,13 +122,15 @@ class Draft:
     why: str = ""
     """What it is made for: the advice it comes from."""
     settings: config.Settings = field(init=False)
+    axes: dict[str, list[Any]] = field(default_factory=dict, init=False)
+    """Settings that take several values, with those: with any it is a sweep."""
 
     def __post_init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Every setting as in the base run."""
-        self.settings = self.base
+        self.settings, self.axes = self.base, {}
         # A settings file is UTF-8: a name that is none cannot be kept, only what is shown of it.
         # The place that the base run has in a sweep is not this one's.
         run = config.Run(parent=plain(self.base_name), why=plain(self.why))
@@ -161,6 +166,32 @@ class Draft:
         else:
             self.settings = config.override(self.settings, [f"{name}={text}"])
 
+    def vary(self, name: str, text: str) -> None:
+        """Take the values of a setting that stand between commas; one alone is its value. Raises UserError."""
+        if isinstance(self.base_value(name), bool):
+            text = text.lower().replace("yes", "true").replace("no", "false")
+        values = sweep.axis(self.settings, f"{name}={text.strip().strip(',')}")[1]
+        others = [other for other in self.axes if other not in (name, "train.seed")]
+        if len(values) > 1 and len(others) >= MOST_AXES and name != "train.seed":
+            raise UserError(
+                f"{' and '.join(map(label, others))} take several values already; a sweep is over two settings and the "
+                "seed (mgl-tui sweep takes more)."
+            )
+        if len(values) > 1:
+            self.axes[name] = values
+        else:
+            self.put({name: values[0]})
+            self.axes.pop(name, None)
+
+    @property
+    def size(self) -> int:
+        """Runs that are made of it."""
+        return sweep.size(self.axes)
+
+    def members(self, finalists: int) -> list[sweep.Member]:
+        """The runs of the sweep. Raises UserError for values that are not allowed together, and a grid too large."""
+        return sweep.grid(self.settings, self.axes, 1, self.name, finalists)
+
     def step(self, name: str, direction: int) -> None:
         """Take the next larger or smaller value of a setting; at the ends it stays."""
         choices = candidates(name, self.value(name))
@@ -178,14 +209,21 @@ class Draft:
 
     def command(self, config_path: Path | None) -> str:
         """The command line that makes the same run."""
-        words = ["mgl-tui", "train"]
+        words = ["mgl-tui", "sweep" if self.axes else "train"]
         if config_path is not None:
             words += ["--config", str(config_path)]
         for change in self.changes():
-            words += ["--set", f"{change.name}={json.dumps(change.new, ensure_ascii=False)}"]
+            if change.name not in self.axes:
+                words += ["--set", f"{change.name}={json.dumps(change.new, ensure_ascii=False)}"]
+        for name, values in self.axes.items():
+            words += ["--set", f"{name}={','.join(map(_bare, values))}"]
         if self.why:
             words += ["--set", f"run.why={json.dumps(self.why, ensure_ascii=False)}"]
         return shlex.join([*words, "--name", self.name])
+
+
+def _bare(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _is_auto(name: str) -> bool:

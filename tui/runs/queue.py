@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,13 @@ def add(run: RunDir) -> int:
         place = names.index(run.name) + 1
     start(run.path.parent)
     return place
+
+
+def add_sweep(runs: Sequence[RunDir]) -> None:
+    """Put the members of a sweep, which were just made, at the end and set the queue going."""
+    with edited(runs[0].path.parent) as names:
+        names += [run.name for run in runs]
+    start(runs[0].path.parent)
 
 
 def remove(run: RunDir) -> None:

@@ -91,32 +91,50 @@ class Ranking:
         return f"From best to last {apart:.4f}; seeds of the same settings differ by {noise:.4f}."
 
 
-def grid(base: config.Settings, assignments: Sequence[str], seeds: int, name: str, finalists: int) -> list[Member]:
-    """The members of a sweep over ``section.name=value,value`` assignments, each with ``seeds`` seeds.
+Axes = Mapping[str, Sequence[Any]]
+"""The values of each swept setting, by its dotted name."""
 
-    Raises SettingsError for a value that is not allowed, UserError for a grid that is none.
+
+def axes(base: config.Settings, assignments: Sequence[str]) -> Axes:
+    """The axes that ``section.name=value,value`` assignments give.
+
+    Raises SettingsError for a value that is not allowed, UserError for a setting that is swept twice.
     """
-    axes = [_axis(base, assignment) for assignment in assignments]
-    names = [axis[0] for axis in axes]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{twice} is swept twice; write all its values in one --set.")
+    found: dict[str, Sequence[Any]] = {}
+    for assignment in assignments:
+        name, values = axis(base, assignment)
+        if name in found:
+            raise UserError(f"{name} is swept twice; write all its values in one --set.")
+        found[name] = values
+    return found
+
+
+def size(axes: Axes) -> int:
+    """Combinations of the values."""
+    return math.prod(len(values) for values in axes.values())
+
+
+def grid(base: config.Settings, axes: Axes, seeds: int, name: str, finalists: int) -> list[Member]:
+    """The members of a sweep over these axes, each with ``seeds`` seeds.
+
+    Raises SettingsError for values that are not allowed together, UserError for a grid that is none.
+    """
     if seeds < 1:
         raise UserError(f"--seeds {seeds} makes no run; take 1 or more.")
-    size = math.prod(len(values) for _, values in axes) * seeds
-    if size < 2:
+    count = size(axes) * seeds
+    if count < 2:
         raise UserError("A sweep of one run is a run: give a setting more than one value, or --seeds 2.")
-    if size > MOST:
-        raise UserError(f"The grid has {size:,} runs, {MOST:,} at most; give fewer values.")
+    if count > MOST:
+        raise UserError(f"The grid has {count:,} runs, {MOST:,} at most; give fewer values.")
     members = []
-    for combination in itertools.product(*(values for _, values in axes)):
+    for combination in itertools.product(*axes.values()):
         words = [
-            f"{_short_name(axis)}{_word(value)}"
-            for (axis, values), value in zip(axes, combination, strict=True)
+            f"{_short_name(swept)}{_word(value)}"
+            for (swept, values), value in zip(axes.items(), combination, strict=True)
             if len(values) > 1
         ]
         for seed in range(seeds):
-            chosen = dict(zip(names, combination, strict=True))
+            chosen = dict(zip(axes, combination, strict=True))
             chosen["train.seed"] = chosen.get("train.seed", base.train.seed) + seed
             table = base.model_dump()
             for dotted, value in chosen.items():
@@ -128,7 +146,7 @@ def grid(base: config.Settings, assignments: Sequence[str], seeds: int, name: st
     return members
 
 
-def _axis(base: config.Settings, assignment: str) -> tuple[str, list[Any]]:
+def axis(base: config.Settings, assignment: str) -> tuple[str, list[Any]]:
     """A setting and its values, each checked by itself."""
     name, equals, text = assignment.partition("=")
     name = name.strip()
@@ -149,6 +167,39 @@ def _word(value: Any) -> str:
         return "on" if value else "off"
     text = short(value) if isinstance(value, (int, float)) else Path(str(value)).name
     return "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "-" for c in text)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a grid takes, going by a run that this machine has measured."""
+
+    seconds: float
+    bytes: int
+    like: str
+    """That run."""
+
+    def words(self) -> str:
+        """Minutes and GB."""
+        size = self.bytes / 1e9
+        return f"about {max(1, self.seconds / 60):,.0f} min and {f'{size:,.1f}' if size >= 1 else f'{size:.2g}'} GB"
+
+
+def cost(base: config.Settings, axes: Axes, seeds: int, known: Iterable[store.RunSummary]) -> Cost | None:
+    """Time and disk of a grid without its clips; None where no run of the same model was measured here."""
+    same = ((s, s.settings) for s in known if s.settings is not None and s.settings.model == base.model)
+    like = next(((s, old) for s, old in same if s.total_steps and math.isfinite(s.seconds_per_step)), None)
+    if like is None:
+        return None
+    summary, old = like
+    then, now, count = config.values(old), config.values(base), size(axes) * seeds
+
+    def more(name: str) -> float:
+        """How much larger a setting is than it was then, on the mean of the grid."""
+        return statistics.fmean(axes.get(name, [now[name]])) / then[name]
+
+    seconds = summary.total_steps * summary.seconds_per_step * more("train.epochs") * more("data.duration") * count
+    adapters = (summary.held.checkpoints + summary.held.models) * more("lora.rank")
+    return Cost(seconds, round((adapters + summary.held.rest) * count), summary.name)
 
 
 def create(members: Sequence[Member], runs_dir: Path) -> list[RunDir]:

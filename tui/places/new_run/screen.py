@@ -12,36 +12,30 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Input
 
 from engine.contract import config, rundir
 from engine.contract.errors import UserError
-from engine.contract.plan import Plan
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.places import run_actions
 from tui.places.dialogs import Choice, Menu
-from tui.places.new_run import words
+from tui.places.new_run import making, words
+from tui.places.new_run.editing import PATHS, Editing
+from tui.places.new_run.outlook import Outlook
 from tui.places.new_run.words import NAME, START
-from tui.places.place import Place, RunsChanged
+from tui.places.place import RunsChanged
 from tui.places.whole import Text
-from tui.runs import launch, queue
-from tui.runs.checks import Checked, run_checks
+from tui.runs.checks import run_checks
 from tui.runs.draft import (
-    PRESETS,
     Draft,
     Finding,
-    estimate,
     label,
     measured_like,
-    own_findings,
-    preset_changes,
-    setting_names,
 )
 from tui.runs.follow import Followed
 from tui.runs.history import History
 from tui.runs.plain_words import PLAIN_WORDS
-from tui.text import cut, value
+from tui.text import cut
 from tui.widgets.field import Field
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Table
@@ -51,10 +45,9 @@ _NARROW = [Column("Setting", 14), Column("base", 8), Column("  new", 10), Column
 DEBOUNCE = 0.6
 _UNWRAPPED = 10_000
 """Cells: a width that no line is wrapped at."""
-_PATHS = ("data.dir", "data.cache_dir", "evaluate.prompts_file", "model.base")
 
 
-class NewRunScreen(Place):
+class NewRunScreen(Editing):
     """The form of a run to be."""
 
     place = "new_run"
@@ -65,20 +58,16 @@ class NewRunScreen(Place):
         self, base: Path | None, changes: dict[str, Any], why: str = "", *, draft: Draft | None = None
     ) -> None:
         """Start from a run's settings with changes, or go on with a draft that was kept."""
-        super().__init__()
+        super().__init__(draft)
         self._base_path = base
         self._changes = changes
         self._why = why
-        self._draft = draft
-        self._opened: tuple[config.Settings, str] | None = None
+        self._opened: tuple[object, ...] | None = None
         """What the draft was when it was opened: as long as it is that, nothing is lost with it."""
-        self._editing = ""
-        """The setting whose value is being typed."""
-        self._checked: Checked | None = None
+        self._outlook: Outlook | None = None
         self._checking = False
         self._then = ""
         """What is to be done once the checks that run are through: start, enqueue, or nothing."""
-        self._history: History | None = None
         self._history_of = ""
 
     def body(self) -> ComposeResult:
@@ -96,7 +85,8 @@ class NewRunScreen(Place):
             self._draft = self._begun()
             if self._changes:
                 self._put(self._changes)
-            self._opened = self._draft.settings, self._draft.name
+            self._opened = self._state()
+        self._outlook = Outlook(self._draft)
         frame(self.query_one("#sheet-card"), f"New run · from {self._draft.base_name or 'config.toml'}", None)
         self._write()
         table = self.query_one(Table)
@@ -116,9 +106,12 @@ class NewRunScreen(Place):
         return Draft(settings, name, rundir.free_name(self.panel.runs_dir, name or "run"), self._why)
 
     @property
-    def draft(self) -> Draft:
-        assert self._draft is not None
-        return self._draft
+    def outlook(self) -> Outlook:
+        assert self._outlook is not None
+        return self._outlook
+
+    def _state(self) -> tuple[object, ...]:
+        return self.draft.settings, self.draft.name, dict(self.draft.axes)
 
     # -- drawing
 
@@ -128,7 +121,7 @@ class NewRunScreen(Place):
         columns[1] = columns[1]._replace(title=cut(self.draft.base_name or "default", columns[1].width))
         table = self.query_one(Table)
         table.show(words.rows(self.draft, table.key), columns)
-        self._write_hint()
+        self.write_hint()
         self._write_about()
         self._write_means()
         self._write_checks()
@@ -138,15 +131,16 @@ class NewRunScreen(Place):
         command = self._command()
         same.show([Content(line) for line in textwrap.wrap(command, width, break_on_hyphens=False)])
 
-    def _write_hint(self) -> None:
+    def write_hint(self) -> None:
         name = self.query_one(Table).key
         card = self.query_one("#sheet-card")
         if self._editing:
-            tab = "tab completes · " if self._editing in _PATHS else ""
-            frame(card, None, f"typing {self._label(self._editing)} · {tab}enter takes · esc leaves it")
+            tab = "tab completes · " if self._editing in PATHS else ""
+            several = " · several, with commas" if self._varying else ""
+            frame(card, None, f"typing {self._label(self._editing)}{several} · {tab}enter takes · esc leaves it")
             return
         if name == START:
-            frame(card, None, "enter starts the run")
+            frame(card, None, "enter queues the runs of the sweep" if self.draft.axes else "enter starts the run")
             return
         frame(card, None, "a name that is new" if name in (NAME, None) else "")
 
@@ -158,28 +152,21 @@ class NewRunScreen(Place):
         allowed = Content.styled(f"{info.description} Allowed: {config.allowed(info)}.", "$quiet") if info else None
         card.show([*Content(PLAIN_WORDS[name]).wrap(width), *allowed.wrap(width)] if allowed else [])
 
-    def _course(self) -> Plan | str:
-        clips = self._train_clips()
-        if not clips:
-            return "after the checks"
-        try:
-            return self.draft.course(clips)
-        except UserError as error:
-            return str(error)
-
-    def _train_clips(self) -> int:
-        if self._checked is not None and self._checked.train_clips:
-            return self._checked.train_clips
-        same_data = not any(change.name.startswith("data.") for change in self.draft.changes())
-        return self._history.start.train_clips if same_data and self._history else 0
-
     def _write_means(self) -> None:
-        draft, course = self.draft, self._course()
-        source = measured_like(draft, self.panel.summaries)
-        found = estimate(draft, course if isinstance(course, Plan) else None, source, self._history)
-        means = self.query_one("#means", Lines)
+        known, look, means = self.panel.summaries, self.outlook, self.query_one("#means", Lines)
+        swept = look.cost(known) if self.draft.axes else None
         means.title("What it means")
-        means.show(words.meaning(draft, course, self._train_clips(), found, self._checked, means.size.width))
+        means.show(
+            words.meaning(
+                self.draft,
+                look.course(),
+                look.train_clips(),
+                look.estimate(known),
+                look.checked,
+                means.size.width,
+                swept,
+            )
+        )
 
     def _write_checks(self) -> None:
         card = self.query_one("#checks", Lines)
@@ -190,16 +177,7 @@ class NewRunScreen(Place):
         card.show([line for one in found for line in words.finding_lines(one, card.size.width)], whole=whole)
 
     def _findings(self) -> list[Finding]:
-        """The worst first."""
-        running = [s.name for s in self.panel.summaries if s.live]
-        found = own_findings(self.draft, self.panel.runs_dir, running)
-        course = self._course()
-        if isinstance(course, str) and self._train_clips():
-            found.append(Finding("block", course))
-        if self._checked is not None:
-            found += [f for f in self._checked.findings if f.message not in {own.message for own in found}]
-        order = ["block", "warn", "info", "ok"]
-        return sorted(found, key=lambda f: order.index(f.severity) if f.severity in order else 2)
+        return self.outlook.findings(self.panel.runs_dir, self.panel.summaries)
 
     @on(RunsChanged)
     def _runs_changed(self) -> None:
@@ -236,7 +214,7 @@ class NewRunScreen(Place):
         self.run_worker(load, thread=True, group="history", exclusive=True)
 
     def _have_history(self, history: History) -> None:
-        self._history = history
+        self.outlook.history = history
         self._write_means()
 
     # -- the checks
@@ -251,137 +229,19 @@ class NewRunScreen(Place):
         import asyncio
 
         await asyncio.sleep(DEBOUNCE)
-        self._checked = await run_checks(self.draft.settings)
+        self.outlook.checked = await run_checks(self.draft.settings)
         self._checking = False
         self._write()
         then, self._then = self._then, ""
         if then:
             self._finish(then)
 
-    # -- editing
-
-    def _put(self, changes: dict[str, Any]) -> bool:
-        try:
-            self.draft.put(changes)
-        except UserError as error:
-            self.notify(str(error), severity="error")
-            return False
-        return True
-
-    def _changed(self) -> None:
+    def draft_changed(self) -> None:
         self._then = ""
-        same = self._opened == (self.draft.settings, self.draft.name)
+        same = self._opened == self._state()
         self.panel.kept_draft = None if same else (self._base_path, self.draft)
         self._write()
         self._check_soon()
-
-    def _label(self, name: str) -> str:
-        return name if name in (NAME, START) else label(name)
-
-    def _current(self) -> str:
-        return str(self.query_one(Table).key or NAME)
-
-    def action_step(self, direction: int) -> None:
-        name = self._current()
-        if name in (NAME, START):
-            return
-        before = self.draft.value(name)
-        try:
-            self.draft.step(name, direction)
-        except UserError as error:
-            self.notify(str(error), severity="error")
-        if self.draft.value(name) != before:
-            self._changed()
-
-    @on(Table.Chosen)
-    def action_edit(self) -> None:
-        name = self._current()
-        field = self.query_one("#edit", Field)
-        if field.is_open:
-            # It was only left by a click: what is typed there stays.
-            field.focus()
-            return
-        if name == START:
-            self.action_start()
-            return
-        self._editing = name
-        field.takes_path = name in _PATHS
-        self._write_hint()
-        if name == NAME:
-            field.open(self.draft.name)
-            return
-        new = self.draft.value(name)
-        text = ", ".join(new) if isinstance(new, list) else value(new) if isinstance(new, bool) else str(new)
-        field.open(text, go_on=field.takes_path)
-
-    @on(Input.Submitted, "#edit")
-    def _typed(self, event: Input.Submitted) -> None:
-        if event.input.has_class("-find"):
-            self._find(event.value)
-        else:
-            self._take(event.value)
-
-    def _take(self, typed: str) -> bool:
-        """Take what was typed for the setting; False, and it can still be mended, where it is not allowed."""
-        name = self._editing
-        # A path may have such characters in it, and means them.
-        text = typed if name in _PATHS else keys.ascii_text(typed)
-        try:
-            if name == NAME:
-                self.draft.name = rundir.checked_name(text.strip())
-            else:
-                self.draft.type_in(name, text)
-        except UserError as error:
-            self.notify(str(error), severity="error")
-            return False
-        self._close_field()
-        self._changed()
-        return True
-
-    @on(Field.Left)
-    def _close_field(self) -> None:
-        field = self.query_one("#edit", Field)
-        field.remove_class("-find")
-        field.close()
-        self._editing = ""
-        self._write_hint()
-        self.query_one(Table).focus()
-
-    def action_base_value(self) -> None:
-        name = self._current()
-        if name not in (NAME, START) and self._put({name: self.draft.base_value(name)}):
-            self._changed()
-
-    def action_all_base(self) -> None:
-        self.draft.reset()
-        self._changed()
-
-    def action_find(self) -> None:
-        field = self.query_one("#edit", Field)
-        if field.is_open:
-            field.focus()
-            return
-        field.add_class("-find")
-        field.takes_path = False
-        field.open()
-
-    def _find(self, text: str) -> None:
-        words = text.lower().split()
-        names = [START, NAME, *(name for _, names in setting_names() for name in names)]
-        found = [n for n in names if all(word in f"{n} {self._label(n)}".lower() for word in words)]
-        self._close_field()
-        if found:
-            self.query_one(Table).go_to(found[0])
-        else:
-            self.notify(f"No setting is called “{text}”.")
-
-    def action_preset(self) -> None:
-        def take(key: str | None) -> None:
-            if key is not None and self._put(preset_changes(key, self.draft.settings)):
-                self._changed()
-
-        choices = [Choice(key, preset.name, preset.why) for key, preset in PRESETS.items()]
-        self.panel.push_screen(Menu("Preset", choices), take)
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._command())
@@ -394,6 +254,7 @@ class NewRunScreen(Place):
         name = self._current()
         info = config.fields().get(name)
         said = [(label(name), [Content(f"{info.description} {config.allowed(info)}")])] if info else []
+        said += [(f"Values of {label(axis)}", [Content(words.listed(self.draft, axis))]) for axis in self.draft.axes]
         return [*said, *super().whole_texts()]
 
     # -- leaving
@@ -436,27 +297,17 @@ class NewRunScreen(Place):
         if blocks:
             self.notify(f"{blocks[0].message} {blocks[0].fix}".strip(), severity="error", title="It cannot start")
             return
-        if then == "enqueue":
-            self._make(True)
+        draft, made = self.draft, partial(making.make, self.panel, self.draft, self._made)
+        if draft.axes:
+            making.make_sweep(self.panel, draft, self.outlook.cost(self.panel.summaries), self._made)
+        elif then == "enqueue":
+            made(waits=True)
         else:
-            start, wait = partial(self._make, False), partial(self._make, True)
-            run_actions.when_free(self.panel, self.draft.name, start, wait)
+            run_actions.when_free(self.panel, draft.name, partial(made, waits=False), partial(made, waits=True))
 
-    def _make(self, waits: bool) -> None:
-        """Make the run, and start it or put it in the queue."""
-        try:
-            run = rundir.create(self.panel.runs_dir, self.draft.name, self.draft.settings)
-            if waits:
-                place = queue.add(run)
-                self.notify(f"{run.name} waits at place {place}; it starts without the panel.")
-            else:
-                launch.start(run)
-                self.notify(f"{run.name} starts; the panel can be left.")
-        except UserError as error:
-            self.notify(str(error), severity="error")
-            return
+    def _made(self, run: Path, waits: bool) -> None:
         self.panel.kept_draft = None
         self.panel.read_runs()
-        self.panel.show_run(run.path)
+        self.panel.show_run(run)
         self.dismiss()
         self.panel.action_go("runs" if waits else "monitor")

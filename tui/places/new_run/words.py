@@ -8,6 +8,7 @@ from typing import Any
 from textual.content import Content
 
 from engine.contract.plan import Plan
+from tui.runs import sweep
 from tui.runs.checks import Checked
 from tui.runs.draft import Draft, Estimate, Finding, candidates, label, setting_names
 from tui.text import VERDICTS, duration, gib, value
@@ -21,7 +22,8 @@ _MOST_CHANGES = 5
 
 def rows(draft: Draft, current: Any) -> list[Row]:
     """The sheet: a row a setting, with the values that can be stepped to at the current one."""
-    found = [Row(START, [("▶ start", "$accent bold"), "", "", ""])]
+    start = f"▶ queue {draft.size:,} runs" if draft.axes else "▶ start"
+    found = [Row(START, [(start, "$accent bold"), "", "", ""])]
     found += [Row(NAME, ["name", "–", (f"  {draft.name}", "$accent bold"), ""])]
     changed = {change.name for change in draft.changes()}
     for group, names in setting_names():
@@ -31,6 +33,10 @@ def rows(draft: Draft, current: Any) -> list[Row]:
 
 
 def _row(draft: Draft, name: str, changed: bool, current: bool) -> Row:
+    if name in draft.axes:
+        base = (value(draft.base_value(name)), "$quiet")
+        several = (f"◆ {listed(draft, name)}", "$accent bold")
+        return Row(name, [label(name), base, several, (f"{len(draft.axes[name])} values", "$quiet")])
     new = draft.value(name)
     style = "$accent bold" if changed else "$foreground"
     choices = candidates(name, new) if current else []
@@ -38,6 +44,11 @@ def _row(draft: Draft, name: str, changed: bool, current: bool) -> Row:
     marked = f"◂ {value(new)} ▸" if choices else f"  {value(new)}"
     base = (value(draft.base_value(name)), "$quiet")
     return Row(name, [label(name), base, (marked, style), (hint, "$quiet")])
+
+
+def listed(draft: Draft, name: str) -> str:
+    """The values that a setting takes in a sweep."""
+    return ", ".join(value(each) for each in draft.axes[name])
 
 
 def _around(choices: list[Any], new: Any, count: int = 3) -> list[Any]:
@@ -57,11 +68,18 @@ def _note(draft: Draft, name: str) -> str:
 
 
 def meaning(
-    draft: Draft, course: Plan | str, clips: int, found: Estimate, checked: Checked | None, width: int
+    draft: Draft,
+    course: Plan | str,
+    clips: int,
+    found: Estimate,
+    checked: Checked | None,
+    width: int,
+    swept: sweep.Cost | None = None,
 ) -> list[Content]:
     """What changed, and what it will take: steps, time, memory, disk."""
     changed = draft.changes()
-    lines = [Content.assemble((f"{len(changed)} changed", "bold" if changed else "$quiet"))]
+    lines = _grid(draft, swept, width) if draft.axes else []
+    lines.append(Content.assemble((f"{len(changed)} changed", "bold" if changed else "$quiet")))
     lines += [
         Content.assemble(f"  {label(c.name)} ", (f"{value(c.old)} → ", "$quiet"), (value(c.new), "bold"))
         for c in changed[:_MOST_CHANGES]
@@ -73,16 +91,31 @@ def meaning(
         lines += _fact("", f"warm-up {course.warmup_steps}, validation every {course.validate_every}", width)
     else:
         lines += _fact("steps", course, width)
-    return lines + _costs(found, checked, width)
+    return lines + _costs(found, checked, width, one=bool(draft.axes))
 
 
-def _costs(found: Estimate, checked: Checked | None, width: int) -> list[Content]:
+def cost(found: sweep.Cost | None) -> str:
+    """What a sweep takes, in words."""
+    if found is None:
+        return "nothing like them was measured here"
+    return found.words()
+
+
+def _grid(draft: Draft, found: sweep.Cost | None, width: int) -> list[Content]:
+    """The grid of a sweep with what it takes."""
+    axes = " × ".join(f"{label(name)} {listed(draft, name)}" for name in draft.axes)
+    like = f", going by {found.like}" if found else ""
+    said = f"{axes} = {draft.size:,} runs, {cost(found)}{like}"
+    return [line.stylize("bold") for line in _fact("sweep", said, width)]
+
+
+def _costs(found: Estimate, checked: Checked | None, width: int, *, one: bool) -> list[Content]:
     if not found.source:
         measured = checked.message("gpu-time") if checked else ""
         lines = _fact("time", measured or "nothing like it was measured here yet", width)
     else:
         clips = f" + ~{duration(found.clip_seconds)} clips" if found.clip_seconds == found.clip_seconds else ""
-        lines = _fact("time", f"~{duration(found.train_seconds)} train{clips}", width)
+        lines = _fact("time", f"~{duration(found.train_seconds)} train{clips}{', each' if one else ''}", width)
         lines += _fact("", f"{'a guess, ' if found.guess else ''}from {found.source}", width)
     memory = checked.message("gpu-memory") if checked else ""
     if found.memory == found.memory and not found.guess:
