@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tui.runs.foreign_log import read
+from tui.runs.foreign_log import in_english, read
 
 
 def test_epochs_with_both_losses_are_counted_in_epochs() -> None:
@@ -64,3 +64,28 @@ def test_json_lines_are_read_and_a_torn_one_is_passed_over() -> None:
 @pytest.mark.parametrize("text", ["", "Эпоха 1: потери растут", "\x00\x01", "loss", "[[[[", "{" * 5000, "loss=" * 999])
 def test_what_tells_no_loss_gives_an_empty_course(text: str) -> None:
     assert not read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "第1轮: 训练损失=8.35，验证损失=8.19\n",
+        "轮次：１ 训练损失：８.３５ 验证损失：8.19",
+        "Epoche 1: Trainingsverlust=8,35, Validierungsverlust=8,19",
+        "Époque 1 : perte d'entraînement = 8,35, perte de validation = 8,19",
+        "época 1: pérdida de entrenamiento: 8.35, pérdida de validación: 8.19",
+    ],
+)
+def test_a_log_in_another_language_tells_its_losses(text: str) -> None:
+    log = read(text)
+    assert (log.train, log.valid) == ({1: 8.35}, {1: 8.19})
+
+
+def test_steps_and_rates_are_read_in_another_language_and_a_half_line_gives_its_whole_part() -> None:
+    log = read("步骤 10: 损失=8.40, 学习率=2e-05\nSchritt 11: Verlust=8,39, Lernrate=3e-05\n步骤 12: 损失=8.38, 学习")
+    assert log.train == {10: 8.40, 11: 8.39, 12: 8.38}
+    assert log.lr == {10: 2e-05, 11: 3e-05}
+
+
+def test_english_lines_keep_their_commas() -> None:
+    assert in_english("Step 1,200: loss=8,lr=1e-4") == "Step 1,200: loss=8,lr=1e-4"

@@ -19,7 +19,7 @@ from tests.review.clips import make_run
 from tui import cli
 from tui.review.evaluation import open_evaluation
 from tui.review.results import load_results
-from tui.runs.importing import bring_in, look
+from tui.runs.importing import bring_in, look, verdicts
 
 PROMPTS = ["slow piano in a hall", "fast drums, dry"]
 
@@ -119,6 +119,56 @@ def test_a_folder_with_nothing_of_the_kind_is_told_what_was_looked_for(tmp_path:
     with pytest.raises(UserError, match="no adapter, no log with losses"):
         bring_in(tmp_path / "old", tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_tracks_on_both_sides_and_prompts_that_are_captions_are_told_from_the_metadata(
+    old: Path, tmp_path: Path
+) -> None:
+    rows = [{"audio": f"train/song{n}_part{k}.wav", "text": f"song {n}"} for n in range(10) for k in (1, 2)]
+    rows += [{"audio": "valid/song3_part3.wav", "text": PROMPTS[1].upper()}, {"audio": "valid/new.wav", "text": "new"}]
+    (old / "data").mkdir()
+    (old / "data" / "metadata.json").write_text(json.dumps(rows))
+    run, found = bring_in(old, tmp_path / "runs")
+    told = {event["name"]: event["evidence"] for event in events.read(run.events) if event["event"] == "health"}
+    assert told["track-leak"].startswith("1 of 2 tracks of the valid set are in the train set too (song3)")
+    assert told["prompt-in-captions"].startswith("1 of 2 prompts are captions")
+    assert found.problems == []
+
+
+def test_one_file_of_metadata_a_side_is_read_and_a_clean_split_is_not_told_of(old: Path, tmp_path: Path) -> None:
+    for side, names in (("train", ("a", "b")), ("valid", ("c", "d"))):
+        (old / side).mkdir()
+        (old / side / "metadata.jsonl").write_text(
+            "".join(json.dumps({"file_name": f"{name}.wav", "text": name}) + "\n" for name in names)
+        )
+    run, found = bring_in(old, tmp_path / "runs")
+    assert sorted((clip.split, clip.text) for clip in found.data) == [
+        ("train", "a"), ("train", "b"), ("valid", "c"), ("valid", "d"),
+    ]  # fmt: skip
+    assert "track-leak" not in {event.get("name") for event in events.read(run.events)}
+
+
+def test_the_same_file_on_both_sides_is_one_track(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    rows = [{"audio": f"{side}/beat.wav", "text": "beat"} for side in ("train", "valid")]
+    (tmp_path / "old" / "metadata.json").write_text(json.dumps(rows))
+    (tmp_path / "old" / "log.txt").write_text("Epoch 1: train_loss=5.0, valid_loss=4.9")
+    _, found = bring_in(tmp_path / "old", tmp_path / "runs")
+    assert [name for name, *_ in verdicts(found)] == ["track-leak"]
+
+
+def test_damaged_metadata_costs_itself_alone(old: Path, tmp_path: Path) -> None:
+    (old / "metadata.json").write_text("[")
+    _, found = bring_in(old, tmp_path / "runs")
+    assert len(found.problems) == 1
+    assert "metadata.json is no valid JSON" in found.problems[0]
+
+
+def test_a_log_that_tells_no_loss_in_known_words_is_named_with_what_it_would_have_to_say(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "koulutus.log").write_text("Askel 1: häviö=8.41\nAskel 2: häviö=8.39\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"koulutus\.log was read, and no line tells a loss .* train_loss=8\.35"):
+        bring_in(tmp_path / "old", tmp_path / "runs")
 
 
 def test_what_cannot_be_read_in_a_round_costs_itself_alone(old: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,22 @@ _PAIR = re.compile(
 _PLACE = re.compile(r"\b(epoch|step|iteration|iter)s?\b\s*[=:#]?\s*\[?(\d+(?:\.\d+)?)", re.IGNORECASE)
 # "12/48 [00:10<00:30, 1.2it/s, loss=8.3]": the step of a tqdm bar.
 _BAR = re.compile(r"(\d+)/(\d+)\s*\[\d+:\d+")
+TEXTS = (".log", ".txt", ".out")
+_COUNTS = re.compile(r"\d+[.,]\d+")
+# What scripts that speak another language say for the words above. Longer ones first: each holds a later one.
+_WORDS = {
+    "训练损失": "train_loss", "訓練損失": "train_loss", "验证损失": "valid_loss", "驗證損失": "valid_loss",
+    "損失": "loss", "损失": "loss", "学习率": "lr", "學習率": "lr", "步骤": "step", "步驟": "step", "轮次": "epoch",
+    "輪次": "epoch", "Trainingsverlust": "train_loss", "Validierungsverlust": "valid_loss", "Verlust": "loss",
+    "Lernrate": "lr", "Schritt": "step", "Epoche": "epoch", "perte d'entraînement": "train_loss",
+    "perte de validation": "valid_loss", "perte": "loss", "étape": "step", "époque": "epoch",
+    "pérdida de entrenamiento": "train_loss", "pérdida de validación": "valid_loss", "pérdida": "loss",
+    "paso": "step", "época": "epoch",
+}  # fmt: skip
+_WORD = re.compile("|".join(rf"\b{w}\b" if w.isascii() else w for w in map(re.escape, _WORDS)), re.IGNORECASE)
+_OF = {word.casefold(): english for word, english in _WORDS.items()}
+_ROUND = re.compile(r"第\s*(\d+)\s*([轮輪步])")
+_COMMA = re.compile(r"(?<=[=:]\d),(?=\d)|(?<=[=:]\s\d),(?=\d)")
 _TRAIN = ("train_loss", "training_loss", "loss", "train/loss", "train_loss_step")
 _VALID = ("valid_loss", "val_loss", "validation_loss", "eval_loss", "valid/loss", "val/loss", "eval/loss", "valid")
 _RATE = ("lr", "learning_rate", "train/lr", "train/learning_rate")
@@ -122,7 +139,22 @@ def _of_objects(objects: Iterable[Any]) -> Iterator[Row]:
                 yield row
 
 
+def counts(text: str) -> bool:
+    """Whether a text could be a log: several of its lines have numbers with a fraction."""
+    return sum(_COUNTS.search(line) is not None for line in re.split(r"[\r\n]+", text[:100_000])) > 1
+
+
+def in_english(line: str) -> str:
+    """A line with the words and the decimal commas of other languages, and full-width signs, as English has them."""
+    line = unicodedata.normalize("NFKC", line)
+    if line.isascii() and not _WORD.search(line):
+        return line
+    line = _ROUND.sub(lambda found: f"{'step' if found[2] == '步' else 'epoch'} {found[1]}", line)
+    return _COMMA.sub(".", _WORD.sub(lambda found: _OF[found[0].casefold()], line))
+
+
 def _of_text(line: str) -> Row | None:
+    line = in_english(line)
     pairs = {_key(name): _float(value) for name, value in _PAIR.findall(line)}
     for word, number in _PLACE.findall(line):
         pairs.setdefault("epoch" if word.lower() == "epoch" else "step", float(number))

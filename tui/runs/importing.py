@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import config, events, rundir, typed
+from engine.contract.data.metadata import Clip
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from engine.contract.text import plain
-from tui.runs import foreign_log
+from tui.runs import foreign_data, foreign_log
 from tui.runs.foreign_log import Log
 
 RESULTS = "comparison_results"
@@ -47,6 +48,10 @@ class Found:
     """Model name -> its PEFT folder."""
     log: Log = field(default_factory=Log)
     log_file: Path | None = None
+    silent_logs: list[Path] = field(default_factory=list)
+    """Texts with numbers, of which no line told a loss."""
+    data: list[Clip] = field(default_factory=list)
+    """What its metadata names."""
     raters: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -61,7 +66,7 @@ def bring_in(source: Path, runs_dir: Path, name: str | None = None) -> tuple[Run
     if not found:
         raise UserError(
             f"{source} holds no {RESULTS}.jsonl or .json, no adapter, no log with losses and no file of picks; "
-            "name the folder that an earlier round left."
+            f"{_silent(found) or 'name the folder that an earlier round left.'}"
         )
     free = rundir.free_name(
         runs_dir, name or re.sub(r"[^A-Za-z0-9._+-]+", "-", source.resolve().name).strip("-.") or "old"
@@ -92,7 +97,22 @@ def look(source: Path) -> Found:
             by_name.setdefault(file.name, []).append(file)
     for file in files:
         _take(found, file, by_name)
+    found.data, unreadable = foreign_data.read(file for file in files if file.name in foreign_data.NAMES)
+    found.problems += unreadable
+    if found.silent_logs and not found.log and found:
+        found.problems.append(_silent(found))
     return found
+
+
+def _silent(found: Found) -> str:
+    """What a log must say to be understood, where there is one that was not; else ""."""
+    if not found.silent_logs:
+        return ""
+    more = f" and {len(found.silent_logs) - 1} more were" if len(found.silent_logs) > 1 else " was"
+    return (
+        f"{found.silent_logs[0]}{more} read, and no line tells a loss in words that are known here, such as "
+        "train_loss=8.35, valid_loss: 8.19 or loss=8.4."
+    )
 
 
 def _take(found: Found, file: Path, by_name: Mapping[str, list[Path]]) -> None:
@@ -224,6 +244,8 @@ def _take_text(found: Found, file: Path) -> None:
     log = foreign_log.read(text)
     if len(log.train) + len(log.valid) > len(found.log.train) + len(found.log.valid):
         found.log, found.log_file = log, file
+    if not log and file.suffix in foreign_log.TEXTS and foreign_log.counts(text):
+        found.silent_logs.append(file)
 
 
 def _is_picks(value: Any) -> bool:
@@ -280,7 +302,7 @@ def verdicts(found: Found) -> list[tuple[str, str, str]]:
         elif losses[0] >= 0.85 * blind:
             told.append(("start", "warn", f"starts at {losses[0]:.3f}, blind guessing is {blind:.3f} (ln {_CODES})"))
     told += _rate(log) + _twins(log, found)
-    return told
+    return told + foreign_data.verdicts(found.data, (row["text_prompt"] for row in found.clips))
 
 
 def _rate(log: Log) -> list[tuple[str, str, str]]:
