@@ -46,6 +46,11 @@ def route(status: PlayerStatus) -> str:
     return f"{status.label} ✔" if status.proven else status.label
 
 
+def short_route(status: PlayerStatus) -> str:
+    """The same in one word, for the header, where a mark that is cut off would tell the opposite."""
+    return (status.label if status.output in ("", "none") else status.output) + " ✔" * status.proven
+
+
 class SoundScreen(Dialog[None]):
     """Which way the sound takes, whether it arrived, and what to do on the laptop."""
 
