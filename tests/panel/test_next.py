@@ -46,6 +46,14 @@ async def test_the_advice_that_fires_comes_first_with_what_speaks_for_and_agains
         assert "more epochs may do it" in shown
 
 
+async def test_what_several_listeners_say_together_stands_below_the_advice(runs: Path) -> None:
+    judge(open_evaluation(runs / "first"), "ben", [{"base": 1, "best": 5, "final": 3}]).reveal()
+    app = panel(runs, mode="next")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "anna and ben together" in text(app))
+        assert "Krippendorff's alpha 1.00" in text(app)
+
+
 async def test_enter_opens_the_chosen_advice_as_a_new_run(runs: Path) -> None:
     app = panel(runs, mode="next")
     async with running(app) as pilot:

@@ -192,29 +192,32 @@ def sentences(results: Results) -> list[str]:
         return []
     judging = {session.mode for session in results.sessions if session.listener in said}
     mixed = len(judging) > 1
-    pairs = [(b, a) for a, b in combinations(results.models, 2)]
+    found = together(said, [(b, a) for a, b in combinations(results.models, 2)], mixed=mixed)
     who = _who(list(said))
-    lines = [_preferred(one, who, results, mixed) for one in together(said, pairs, mixed=mixed)]
-    if lines:
-        lines.append(
-            "So much for these very clips, whoever listens; whether it holds for other prompts is what the sign test "
-            f"over the {_count(results.evaluation.prompts, 'prompt')} says."
-        )
-    return [*lines, _agreed(agreement(said), who)]
+    return [*([_preferred(found, who, results, mixed)] if found else []), _agreed(agreement(said), who)]
 
 
-def _preferred(found: Together, who: str, results: Results, mixed: bool) -> str:
-    ahead, behind = (found.a, found.b) if found.mean_difference >= 0 else (found.b, found.a)
-    ahead, behind = results.label(ahead), results.label(behind)
-    how = f"models swapped within listener and prompt{', drawn' if found.drawn else ''}"
-    if found.corrected_over > 1:
-        how += f"; Holm over {found.corrected_over} pairs"
-    size = abs(found.mean_difference)
-    if size == 0:
-        return f"{who} together: {behind} and {ahead} come out level over {found.cells} comparisons."
+def _preferred(found: Sequence[Together], who: str, results: Results, mixed: bool) -> str:
+    how = "models swapped within listener and prompt"
+    if any(one.drawn for one in found):
+        how += ", drawn"
+    if len(found) > 1:
+        how += f", Holm over {len(found)} pairs"
     unit = "more wins than losses a prompt" if mixed else f"{results.unit}s"
-    end = "" if found.p < ALPHA else ": that may be chance"
-    return f"{who} together: {ahead} over {behind} by {size:.2f} {unit}, {p_text(found.p)} ({how}){end}."
+    pairs = "; ".join(_pair(one, results, unit) for one in found)
+    return (
+        f"{who} together ({how}): {pairs}. That is about these very clips; for other prompts the sign test over the "
+        f"{_count(results.evaluation.prompts, 'prompt')} counts."
+    )
+
+
+def _pair(found: Together, results: Results, unit: str) -> str:
+    ahead, behind = (found.a, found.b) if found.mean_difference >= 0 else (found.b, found.a)
+    ahead, behind, size = results.label(ahead), results.label(behind), abs(found.mean_difference)
+    if size == 0:
+        return f"{behind} and {ahead} level in {found.cells} comparisons"
+    chance = "" if found.p < ALPHA else ", which may be chance"
+    return f"{ahead} over {behind} by {size:.2f} {unit}, {p_text(found.p)}{chance}"
 
 
 def _agreed(found: Agreement | None, who: str) -> str:

@@ -140,7 +140,7 @@ class NextScreen(Place, Background):
             starts.append(len(shown))
             shown += self._lines_of(at, advice)
         for said in self._found.together if self._found else ():
-            shown += Content.styled(said, "$quiet").wrap(max(20, self.size.width - 6))
+            shown += [*Content(said).wrap(max(20, self.size.width - 6)), Content("")]
         lines.show([*shown, *self._folded_rules()])
         self.call_after_refresh(self._keep_in_sight, starts)
         self._write_taken()
