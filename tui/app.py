@@ -378,6 +378,11 @@ class PanelApp(App[None]):
         await super().on_event(event)
 
     def action_go(self, mode: str) -> None:
+        if not (isinstance(self.screen, Place) and self.screen.use_go(mode)):
+            self.go(mode)
+
+    def go(self, mode: str) -> None:
+        """Go to a place, whatever the one on screen would make of its key."""
         if len(self.screen_stack) > 1 and mode == self.current_mode:
             while len(self.screen_stack) > 1:
                 self.pop_screen()

@@ -153,8 +153,8 @@ def _keeping(command: Command) -> None:
 
 def _listening(command: Command) -> None:
     """Commands that end in the panel, or in what was said there."""
-    one = command("review", "panel.review", "straight to Listen")
-    _with_run(one, metavar="RUN_OR_EVALUATION_DIR", help="a run, or a folder with comparison_results.jsonl")
+    one = command("review", "panel.review", "straight to Listen; of several runs: one blind session across them")
+    _with_run(one, nargs="+", metavar="RUN_OR_EVALUATION_DIR", help="a run, or a folder with comparison_results.jsonl")
     one.add_argument("--listener", metavar="NAME", help="whose judgement it is (default: your user name)")
 
     one = command("export", "reports.export", "the notes as markdown")

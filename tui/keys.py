@@ -57,7 +57,14 @@ DIALOGS = ("export", "sound")
 ACTIONS: list[Action] = [
     Action("everywhere", "R", "go('runs')", "Runs", "Go to Runs, the list of all runs."),
     Action("everywhere", "M", "go('monitor')", "Monitor", "Go to Monitor, the curves and the health of one run."),
-    Action("everywhere", "L", "go('listen')", "Listen", "Go to Listen, the blind listening session.", 3),
+    Action(
+        "everywhere",
+        "L",
+        "go('listen')",
+        "Listen",
+        "Go to Listen, the blind listening session; from marked runs: one across them.",
+        3,
+    ),
     Action("everywhere", "C", "go('compare')", "Compare", "Go to Compare, the marked runs side by side."),
     Action("everywhere", "N", "go('next')", "Next", "Go to Next, what to change in the next run and why."),
     Action("everywhere", "T", "go('try')", "Try", "Go to Try: type a prompt and hear it."),
@@ -71,7 +78,7 @@ ACTIONS: list[Action] = [
     Action("runs", "n", "new", "new from this", "Make a new run that starts from this one's settings.", 3),
     Action("runs", "r", "resume", "resume", "Resume a stopped, failed or lost run from its last checkpoint.", 4),
     Action("runs", "s", "stop", "stop…", "Stop the run: save and stop, stop after validation, or kill.", 4),
-    Action("runs", "space", "mark", "mark", "Mark the run for Compare, or take the mark off.", 5),
+    Action("runs", "space", "mark", "mark", "Mark the run for Compare and for Listen, or take the mark off.", 5),
     Action(
         "runs", "slash", "filter", "filter", "Filter by name, comment, state or setting; an empty filter shows all.", 5
     ),

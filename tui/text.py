@@ -32,6 +32,7 @@ STATES = {
     "unqueued": StateLook("◌", "NEW", "secondary"),
     "imported": StateLook("◆", "IMPORT", "secondary"),
     "clips": StateLook("◇", "CLIPS", "secondary"),
+    "session": StateLook("◇", "BLIND", "secondary"),
 }
 VERDICTS = {
     "ok": StateLook("✔", "ok", "success"),

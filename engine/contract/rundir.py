@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.contract.config import Settings, dumps, load, resolved
@@ -205,6 +207,20 @@ def _lives(pid: int) -> bool:
     except OSError:
         pass
     return True
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, so that no other panel writes between a look at its files and our own writing.
+
+    Raises OSError.
+    """
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def write_atomically(path: Path, content: str | bytes, *, mode: int | None = None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.contract import config, paths, rundir
 from engine.contract.errors import UserError
 from engine.contract.text import plain
-from tui.runs import store, sweep
+from tui.runs import sessions, store, sweep
 
 
 def settings(args: argparse.Namespace) -> config.Settings:
@@ -54,11 +54,13 @@ def is_sweep(args: argparse.Namespace, name: str) -> bool:
 
 
 def run_or_clips(args: argparse.Namespace, name: str) -> rundir.RunDir:
-    """A run, or a folder of clips that another script made: in the runs folder by its name, or at that path."""
+    """A run, a session across runs, or a folder of clips that another script made: by its name, or at that path."""
     named = paths.expanded(name)
     if named.name == store.RESULTS and named.is_file():
         named = named.parent
-    for path in (runs_dir(args) / name, named):
+    for path in (runs_dir(args) / name, sessions.folder(runs_dir(args)) / name, named):
+        if rundir.is_run(path):
+            break
         if os.path.isdir(path) and store.is_foreign(path):
             return rundir.RunDir(path)
     if named.is_dir() and not any(rundir.is_run(path) for path in (runs_dir(args) / name, named)):

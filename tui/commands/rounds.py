@@ -191,6 +191,14 @@ def _run_engine(
     return 0
 
 
+def make_clips(run: rundir.RunDir) -> None:
+    """Make the clips of base and best by the run's own settings, and wait for them. UserError when that fails."""
+    since = run.events.stat().st_size if run.events.is_file() else 0
+    state = follow(run, launch.evaluate(run, models=["base", "best"]), since=since)
+    if state.state == "failed":
+        raise UserError(state.error or last_words(run))
+
+
 def print_where(run: rundir.RunDir, set_name: str | None = None) -> None:
     """What a finished run holds, with the clips of a prompt set, and what to do next."""
     clips = run.evaluation(set_name)

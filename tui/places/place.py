@@ -77,6 +77,9 @@ class Panel(Protocol):
         """Keep the marks and the folders that were opened for the next start."""
 
     def action_go(self, mode: str) -> None:
+        """Do what the key of a place does: go there, unless the place on screen has a use of its own for it."""
+
+    def go(self, mode: str) -> None:
         """Go to a place."""
 
     def notify(self, message: str, *, timeout: float | None = None, **how: Any) -> None:
@@ -118,6 +121,10 @@ class Place(Screen[None]):
 
     def use_back(self) -> bool:
         """Whether the place has a use of its own for going back, and has put it to use."""
+        return False
+
+    def use_go(self, mode: str) -> bool:
+        """Whether the place has a use of its own for the key that goes to another one, and has put it to use."""
         return False
 
     def offers(self, action: Action) -> bool:

@@ -20,10 +20,14 @@ from msgspec import Meta
 
 from engine.contract import typed
 from engine.contract.errors import UserError
+from tui.runs import sessions
+from tui.runs.sessions import Source
 
 RESULTS = "comparison_results.jsonl"
 MODELS = ("base", "best", "final")
 _FILE_FIELD = re.compile(r"(.+)_model_file")
+SAMPLING = ("guidance_scale", "top_k", "top_p", "temperature")
+"""Fields of a line that, with seed and duration, decide how a model's clip sounds."""
 
 
 class Line(msgspec.Struct, kw_only=True):
@@ -37,6 +41,8 @@ class Line(msgspec.Struct, kw_only=True):
     same_weights: list[str] | None = None
     models: dict[str, str | None] = {}
     measures: dict[str, dict[str, float | None] | None] = {}
+    sources: dict[str, Source] = {}
+    """Of a session across runs, by model: the line names no other models then."""
     extra: dict[str, Any] = {}
 
 
@@ -70,6 +76,10 @@ class Item:
     prompt_id: str
     seed: int | None = None
     repeat: int = 0
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the fields ``SAMPLING``, and of the models' weights."""
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """By model, where the clips of a session across runs come from."""
 
     def equals(self) -> list[tuple[str, ...]]:
         """Groups of models whose clips of this item are one and the same file, or the same bytes."""
@@ -78,7 +88,7 @@ class Item:
             if clip.path is None:
                 continue
             for group in groups:
-                if _same_audio(clip.path, self.clips[group[0]].path):
+                if same_audio(clip.path, self.clips[group[0]].path):
                     group.append(model)
                     break
             else:
@@ -217,18 +227,28 @@ def _item(folder: Path, line: Line, number: int, taken: Mapping[str, Item]) -> I
         key=key,
         text=line.text_prompt,
         duration=line.duration,
-        clips={
-            model: Clip(model, resolve_clip(folder, model, name), name, line.measures.get(model) or {})
-            for model, name in _named_files(line).items()
-        },
+        clips={model: _clip(folder, line, model, name) for model, name in _named_files(line).items()},
         prompt_id=prompt_id,
         seed=line.seed,
         repeat=repeat,
+        sampling={name: line.extra[name] for name in (*SAMPLING, "weights") if line.extra.get(name) is not None},
+        sources=line.sources,
     )
+
+
+def _clip(folder: Path, line: Line, model: str, name: str | None) -> Clip:
+    path, source = resolve_clip(folder, model, name), line.sources.get(model)
+    if source is not None:
+        path = path or sessions.moved(folder, source)
+        if path is not None and not sessions.is_as_it_was(path, source):
+            path, name = None, f"{name} (another clip stands there now)"
+    return Clip(model, path, name, line.measures.get(model) or {})
 
 
 def _named_files(line: Line) -> dict[str, str | None]:
     """Model name -> file as named by the line; the three models of the plan come even when they are not named."""
+    if line.sources:
+        return {model: line.models.get(model) for model in line.sources}
     named: dict[str, str | None] = dict.fromkeys(MODELS)
     by_field = {m.group(1): name for field_name, name in line.extra.items() if (m := _FILE_FIELD.fullmatch(field_name))}
     for model, name in {**line.models, **by_field}.items():
@@ -275,7 +295,8 @@ def _same_weights(lines: Sequence[Line], items: Sequence[Item]) -> tuple[tuple[s
     return groups
 
 
-def _same_audio(one: Path, other: Path | None) -> bool:
+def same_audio(one: Path, other: Path | None) -> bool:
+    """Whether two files hold the same bytes."""
     try:
         return other is not None and (one == other or filecmp.cmp(one, other, shallow=False))
     except OSError:

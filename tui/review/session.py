@@ -7,19 +7,16 @@ trial's order, which the screen does not read before the reveal.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from engine.contract.config import Review
 from engine.contract.errors import UserError
-from engine.contract.rundir import checked_name, keep_copy, write_atomically
+from engine.contract.rundir import alone_in, checked_name, keep_copy, write_atomically
 from tui.review import order
 from tui.review.evaluation import Evaluation, Item
 from tui.review.state import OF_THE_TRIAL, Played, Rating, Revealed, Sitting, State, Step, read_state
@@ -421,7 +418,7 @@ class Session:
         try:
             # Not the run itself: one that was moved away is not to come back as an empty folder.
             self.path.parent.mkdir(exist_ok=True)
-            with _alone_in(self.path.parent):
+            with alone_in(self.path.parent):
                 if _identity(self.path) != self._written:
                     raise ChangedElsewhere(
                         f"{self.path} was changed by another panel and is read again; your last key may be lost."
@@ -433,17 +430,6 @@ class Session:
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}); what you said is not saved.") from None
         self.saves += 1
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock: another panel must not write between our look at a file and our own writing."""
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.contract import config, liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import ARCHIVE, RunDir, checked_name, list_runs, write_atomically
-from tui.runs import disk, queue, remembered
+from tui.runs import disk, queue, remembered, sessions
 
 
 def rename(run: RunDir, name: str) -> RunDir:
@@ -38,6 +38,10 @@ def rename(run: RunDir, name: str) -> RunDir:
             raise UserError(f"{run.path} cannot be renamed ({error.strerror}).") from None
         if run.path.parent.name != ARCHIVE:
             names[:] = [new.name if waiting == run.name else waiting for waiting in names]
+    if run.path.parent.name != ARCHIVE:
+        with suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
+            # A session that cannot be written says of the clips that they are missing.
+            sessions.renamed(folder_of(run), run.name, new.name)
     _tell(changed, run, new)
     _remember(run.path, new.path)
     return new

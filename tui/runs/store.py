@@ -20,7 +20,7 @@ from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, Best, Checkpoint, Start, State, Train, Valid
 from engine.contract.rundir import ARCHIVE, RunDir, is_run, list_runs
 from engine.contract.tail import FileTail
-from tui.runs import comment, disk, gate
+from tui.runs import comment, disk, gate, sessions
 from tui.runs.history import NAN, number
 
 RESULTS = "comparison_results.jsonl"
@@ -59,7 +59,9 @@ class RunSummary:
     clips: bool = False
     """It holds clips to listen to."""
     foreign: bool = False
-    """A folder of clips that another script made; it has neither settings nor events."""
+    """A folder of clips without settings and events: another script made them, or it is a session across runs."""
+    across: tuple[str, ...] = ()
+    """The runs that a session is about, by the names they have in it."""
     settings: config.Settings | None = None
     """None when config.toml cannot be read."""
     changed: list[config.Change] = field(default_factory=list)
@@ -106,6 +108,7 @@ class RunSummary:
             "listen": self.listen or None,
             "gate": self.gate or None,
             "foreign": self.foreign,
+            "across": list(self.across) or None,
         }
 
 
@@ -244,7 +247,8 @@ class Store:
         self._readers = {run.path: self._readers.get(run.path) or _Reader(run) for run in runs}
         found = [reader.summary() for reader in self._readers.values()]
         known = {summary.path for summary in found}
-        foreign = [p for p in (*_foreign(self.folder), *([] if self.archived else self.opened)) if p not in known]
+        others = [] if self.archived else [*sessions.all_of(self.runs_dir), *self.opened]
+        foreign = [path for path in (*_foreign(self.folder), *others) if path not in known]
         found += [foreign_summary(path) for path in dict.fromkeys(foreign)]
         self._compare(found)
         return sorted(found, key=lambda s: (not s.live, -s.started))
@@ -325,7 +329,12 @@ def evaluation_folders(path: Path) -> list[Path]:
 def foreign_summary(path: Path) -> RunSummary:
     """Summary of a folder of clips that is no run."""
     changed = _modified(path / RESULTS) or _modified(path)
-    return RunSummary(path.name, path, "done", started=changed, last_t=changed, clips=True, foreign=True)
+    about = sessions.read(path) if sessions.is_session(path) else None
+    across = tuple(member.name for member in about.members) if about else ()
+    started = about.created if about else changed
+    return RunSummary(
+        path.name, path, "done", started=started, last_t=changed, clips=True, foreign=True, across=across
+    )  # fmt: skip
 
 
 def _decision(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from textual.widgets import Input
 from engine.contract.rundir import RunDir
 from tui import keys
 from tui.places import run_actions
+from tui.places.background import Background
 from tui.places.place import Place, RunsChanged
 from tui.places.runs import keeping, words
 from tui.runs import queue, store
@@ -36,7 +38,7 @@ _NEEDS: dict[str, Callable[[RunSummary], bool]] = {
 """What a run must be for an action to do something."""
 
 
-class RunsScreen(Place):
+class RunsScreen(Place, Background):
     """The list of runs."""
 
     place = "runs"
@@ -86,7 +88,7 @@ class RunsScreen(Place):
         said = [f"{what} {len(shown)}", f"{words.SORTS[self._sort]} {'↑' if self._inverted else '↓'}"]
         title = " · ".join(said + [f"filter: {self._filter}"] * bool(self._filter))
         marked = len(self.panel.marked)
-        notes = [f"{marked} marked · C compares" if marked else "space marks for Compare"]
+        notes = [_on_marks(marked)]
         frame(card, title, " · ".join(words.queue_note(self.panel.runs_dir) + notes))
         self._write_facts()
 
@@ -129,6 +131,8 @@ class RunsScreen(Place):
     # -- acting
 
     def offers(self, action: keys.Action) -> bool:
+        if action.action == "go('listen')" and len(self.panel.marked) > 1:
+            return True
         if action.action in _NEEDS:
             summary = self.current()
             return summary is not None and not summary.foreign and _NEEDS[action.action](summary)
@@ -151,7 +155,8 @@ class RunsScreen(Place):
         if summary is None:
             return None
         if summary.foreign:
-            self.notify(f"{summary.name} only holds clips of another script; enter listens to them.")
+            what = "is a session across runs" if summary.across else "only holds clips of another script"
+            self.notify(f"{summary.name} {what}; enter listens to it.")
         else:
             return RunDir(summary.path)
         return None
@@ -161,7 +166,7 @@ class RunsScreen(Place):
         summary = self._there()
         if summary is not None:
             self.panel.show_run(summary.path)
-            self.panel.action_go("listen" if summary.foreign else "monitor")
+            self.panel.go("listen" if summary.foreign else "monitor")
 
     def action_new(self) -> None:
         summary = self.current()
@@ -187,6 +192,17 @@ class RunsScreen(Place):
         self.panel.remember()
         self._write()
         self.query_one(Table).action_move(1)
+
+    def use_go(self, mode: str) -> bool:
+        """Listen, gone to with runs marked, is one blind session across them."""
+        marked = [path for path in self.panel.marked if path.is_dir()]
+        if mode != "listen" or len(marked) < 2:
+            return False
+        from tui.places.runs import across
+
+        work = partial(across.prepare, self.panel.runs_dir, marked)
+        self.look_up(work, partial(across.open_prepared, self.panel), group="across")
+        return True
 
     def action_sort(self) -> None:
         self._sort = (self._sort + 1) % len(words.SORTS)
@@ -238,7 +254,7 @@ class RunsScreen(Place):
                 self.panel.remember()
             self.panel.show_run(path)
             self.panel.read_runs()
-            self.panel.action_go("listen")
+            self.panel.go("listen")
 
         ask = Ask("Open a folder of clips", hint=f"folder that holds {store.RESULTS}", path=True)
         self.panel.push_screen(ask, take)
@@ -275,3 +291,10 @@ class RunsScreen(Place):
         self._filter = ""
         self._write()
         self.query_one(Table).focus()
+
+
+def _on_marks(count: int) -> str:
+    """What can be done with so many marked runs."""
+    if count > 1:
+        return f"{count} marked · C compares · L hears them blind"
+    return "1 marked · C compares" if count else "space marks for Compare"

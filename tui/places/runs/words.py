@@ -116,7 +116,7 @@ def _is_number(value: Any) -> bool:
 def _look(summary: RunSummary, waiting: Collection[str] | None = None) -> str:
     """Key of STATES: a run that has not begun only waits when it stands in the queue."""
     if summary.foreign:
-        return "clips"
+        return "session" if summary.across else "clips"
     if waiting is not None and summary.state == "waiting" and summary.name not in waiting:
         return "unqueued"
     return summary.state
@@ -149,11 +149,11 @@ def facts(s: RunSummary, width: int, *, narrow: bool) -> list[Content]:
     if s.error:
         lines += Content.styled(plain(s.error), "$error").wrap(width)
     if s.foreign:
-        return [
-            *lines,
-            Content.styled(str(s.path), "$quiet"),
-            Content("clips of another script; enter listens"),
-        ]
+        lines.append(Content.styled(str(s.path), "$quiet"))
+        if not s.across:
+            return [*lines, Content("clips of another script; enter listens")]
+        lines += Content(f"blind across {', '.join(s.across)}; enter listens").wrap(width)
+        return [*lines, Content(f"listening {s.listen}")] if s.listen else lines
     if s.valid:
         bars = sparkline(s.valid, 20)
         best = f" best {loss(s.best_valid)} @{s.best_step}" if s.best_step else ""
