@@ -1,4 +1,4 @@
-"""python -m engine train|evaluate|check|merge|prove|studio|demo-data: what the panel and the command line start.
+"""python -m engine train|evaluate|check|merge|prove|studio|prepare|demo-data: what panel and command line start.
 
 Exit status: 0 done (or stopped when asked to), 1 it failed and said why, 2 wrong use, 130 interrupted.
 """
@@ -9,7 +9,9 @@ import argparse
 import errno
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -108,6 +110,31 @@ def prove(args: argparse.Namespace) -> int:
     return main(args.card, short=args.short, again=args.again)
 
 
+def prepare(args: argparse.Namespace) -> int:
+    """Says its progress and, at the end, what came of it, as JSON lines."""
+    from engine.data.prepare.course import Wish, leave_with
+    from engine.data.prepare.course import prepare as prepare_data
+    from engine.data.prepare.cut import Way
+
+    if args.parent:
+        threading.Thread(target=leave_with, args=(args.parent,), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def say(told: dict[str, object]) -> None:
+        print(json.dumps(told), flush=True)
+
+    wish = Wish(
+        args.source, args.out, Way(args.seconds, args.exact, args.overlap), args.valid, args.seed,
+        args.captions.split(",") if args.captions else None, args.add, args.behind,
+    )  # fmt: skip
+    made = prepare_data(wish, lambda done, total: say({"done": done, "total": total}))
+    say({"summary": made})
+    if made["clips"]:
+        return 0
+    print(f"No clip came of {made['new_tracks']} tracks: {'; '.join(made['lines'][1:])}.", file=sys.stderr)
+    return 1
+
+
 def demo_data(args: argparse.Namespace) -> int:
     from engine.demo.render import render
 
@@ -180,6 +207,22 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--short", action="store_true", help="only what training needs to know, in 15 seconds")
     one.add_argument("--again", action="store_true", help="although it was measured before")
     one.set_defaults(call=prove)
+
+    one = commands.add_parser("prepare", help="make clips, captions and metadata.json of tracks, as JSON lines")
+    one.add_argument("source", nargs="+", type=Path)
+    one.add_argument("--out", type=Path, required=True)
+    one.add_argument("--seconds", type=float, default=15.0)
+    one.add_argument("--exact", action="store_true", help="cut at the second, not at a quiet point near it")
+    one.add_argument("--overlap", type=float, default=0.0, help="seconds that a clip begins before the last one ends")
+    one.add_argument("--valid", type=float, default=0.15, help="share of the clips held out, by whole tracks")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument(
+        "--captions", help="sidecar,tags,folder,name,tempo,key: joined; default: the first that says anything"
+    )
+    one.add_argument("--add", default="", help="words for every caption")
+    one.add_argument("--behind", action="store_true", help="they go behind it, not in front")
+    one.add_argument("--parent", type=int, help="end when this process, which started it, is gone")
+    one.set_defaults(call=prepare)
 
     one = commands.add_parser("demo-data", help="render the demo's clips, captions, prompts and settings")
     one.add_argument("folder", type=Path)

@@ -80,6 +80,30 @@ def _rounds(command: Command) -> None:
     one = _with_settings(_with_json(command("check", "rounds.check", "check data, prompts, settings, model, sound")))
     one.add_argument("--fix-split", action="store_true", help="write a metadata file that splits by track")
 
+    one = _with_json(command("prepare", "prepare.prepare", "raw tracks -> clips, captions, metadata.json"))
+    one.description = "Cuts tracks into clips with captions, split by track. A second call adds what is new."
+    one.add_argument("source", nargs="+", type=Path, metavar="SOURCE", help="a track, or a folder of them; only read")
+    one.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the data set; nothing in it is overwritten"
+    )
+    one.add_argument("--seconds", type=_number(1, 30), default=15.0, metavar="S", help="length of a clip (default: 15)")
+    one.add_argument("--exact", action="store_true", help="cut at the second, not at a quiet point up to a tenth later")
+    one.add_argument(
+        "--overlap", type=_number(0, 29), default=0.0, metavar="S", help="seconds two clips have in common"
+    )
+    one.add_argument(
+        "--valid", type=_number(0, 0.9), default=0.15, metavar="X", help="share held out, whole tracks (default: 0.15)"
+    )
+    one.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw of tracks that are held out")
+    kinds = (
+        "sidecar,tags,folder,name,tempo,key: joined in this order (default: the first of the first four that is there)"
+    )
+    one.add_argument("--captions", metavar="W,W", help=kinds)
+    one.add_argument(
+        "--add", default="", metavar="WORDS", help="in front of every caption, such as a word to call it by"
+    )
+    one.add_argument("--behind", action="store_true", help="put what --add says behind the caption")
+
     one = _with_settings(command("train", "rounds.train", "train, then make the clips"))
     one.add_argument("--name", metavar="N", help="name of the run (default: the first free one)")
     one.add_argument("--resume", action="store_true", help="go on with the run --name; --set changes what it may")
@@ -203,6 +227,21 @@ def _reports(command: Command) -> None:
     one.add_argument("--again", action="store_true", help="with --gpu: measure anew")
     one = _with_json(command("settings", "reports.settings", "every setting: its meaning, range and default"))
     _completed(one.add_argument("name", nargs="?", default="", help="only those with this in their name"), "names")
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    """A number from ``least`` to ``most``, or wrong use."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+        return value
+
+    return number
 
 
 def _with_run(one: argparse.ArgumentParser, **how: Any) -> None:

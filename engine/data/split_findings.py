@@ -65,7 +65,7 @@ def split_findings(clips: list[Clip], shared: list[Shared]) -> list[Finding]:
 
 def _leaks(clips: list[Clip], across: list[Shared]) -> list[Case]:
     by_track: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for track, clip in zip(split.track_names([clip.name for clip in clips]), clips, strict=True):
+    for track, clip in zip(split.named_tracks(clips), clips, strict=True):
         by_track[track][clip.split].append(clip.name)
     torn = {track: sides for track, sides in by_track.items() if {"train", "valid"} <= sides.keys()}
     leaks = [

@@ -45,6 +45,8 @@ class Clip:
     """Where its caption stands."""
     entry: int = -1
     """Which entry of the file, from 0; -1 where the file is the clip's own."""
+    track: str = ""
+    """What it is a piece of, where the metadata says so in words; a bare number is a place on an album."""
 
     @property
     def is_out(self) -> bool:
@@ -146,7 +148,12 @@ def _clip(row: Any, file: Path, number: int, folder: Path) -> Clip:
     if "\0" in audio or any(len(_bytes(part)) not in range(1, LONGEST_NAME + 1) for part in Path(audio).parts):
         raise UserError(f"Entry {number} of {file} has an audio path that no file can have; mend it there.")
     path = _absolute(file.parent / audio)
-    return Clip(audio, path, " ".join(text.split()), split_of(split, path, folder), file, number - 1)
+    track = row.get("track")
+    named = isinstance(track, str) and is_whole(track) and not track.strip().isdecimal()
+    return Clip(
+        audio, path, " ".join(text.split()), split_of(split, path, folder), file, number - 1,
+        " ".join(track.split()) if named else "",
+    )  # fmt: skip
 
 
 def audio_of(row: Any) -> Any:

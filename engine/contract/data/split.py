@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from engine.contract.data.metadata import Clip
@@ -48,9 +48,14 @@ def _track(stem: str) -> str:
     return "_".join([*head, numbers[0]]) if len(numbers) > 1 else ""
 
 
+def named_tracks(clips: list[Clip]) -> list[str]:
+    """The track of each clip: what the metadata says, else what its name tells."""
+    return [clip.track or name for clip, name in zip(clips, track_names([c.name for c in clips]), strict=True)]
+
+
 def tracks(clips: list[Clip], pairs: Iterable[tuple[int, int]] = ()) -> list[str]:
     """The name of each clip's track: that of the first clip among those that are pieces of one, or share audio."""
-    names = track_names([clip.name for clip in clips])
+    names = named_tracks(clips)
     first: dict[int, str] = {}
     return [first.setdefault(root, name) for root, name in zip(groups(clips, pairs), names, strict=True)]
 
@@ -66,7 +71,7 @@ def groups(clips: list[Clip], pairs: Iterable[tuple[int, int]]) -> list[int]:
         return n
 
     first: dict[str, int] = {}
-    for number, track in enumerate(track_names([clip.name for clip in clips])):
+    for number, track in enumerate(named_tracks(clips)):
         parent[root(number)] = root(first.setdefault(track, number))
     for a, b in pairs:
         parent[root(a)] = root(b)
@@ -74,12 +79,16 @@ def groups(clips: list[Clip], pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def split_by_track(
-    clips: list[Clip], pairs: Iterable[tuple[int, int]] = (), seed: int = 0, share: float = VALID_SHARE
+    clips: list[Clip],
+    pairs: Iterable[tuple[int, int]] = (),
+    seed: int = 0,
+    share: float = VALID_SHARE,
+    settled: Container[int] = (),
 ) -> list[str]:
     """ "train" or "valid" per clip, about ``share`` of them valid, no track on both sides.
 
-    ``pairs`` are numbers of clips that share audio. Clips of another split, such as "test", stay where they are. Raises
-    UserError when all clips are of one track.
+    ``pairs`` are numbers of clips that share audio. Clips of another split, such as "test", stay where they are, and so
+    do those whose numbers are ``settled``, with whatever belongs to their tracks. Raises UserError when all are of one.
     """
     import numpy as np
 
@@ -89,12 +98,18 @@ def split_by_track(
             members[root].append(number)
     if len(members) < 2:
         raise UserError("All clips are of one track, so no split can keep it on one side; add clips of another track.")
-    wanted = max(1, round(sum(map(len, members.values())) * share))
-    order = [list(members.values())[index] for index in np.random.default_rng(seed).permutation(len(members))]
     splits = ["train" if clip.split == "valid" else clip.split for clip in clips]
-    taken = 0
+    taken, free = 0, []
+    for group in members.values():
+        sides = {clips[number].split for number in group if number in settled}
+        for number in group if sides else ():
+            splits[number] = clips[number].split if number in settled else min(sides)
+            taken += splits[number] == "valid"
+        free += [] if sides else [group]
+    wanted = max(1, round(sum(map(len, members.values())) * share))
+    order = [free[index] for index in np.random.default_rng(seed).permutation(len(free))]
     # A track so long that it would take much more than its share stays in train, unless there is no other.
-    for group in [group for group in order if len(group) <= wanted] or [min(order, key=len)]:
+    for group in [group for group in order if len(group) <= wanted] or sorted(order, key=len)[:1]:
         if taken < wanted:
             taken += len(group)
             for number in group:
@@ -111,7 +126,8 @@ def write_split(clips: list[Clip], splits: list[str], folder: Path) -> Path:
     root = os.path.abspath(folder)
     for clip, split in zip(clips, splits, strict=True):
         name = str(clip.audio.relative_to(root)) if clip.audio.is_relative_to(root) else str(clip.audio)
-        entries.append({"audio": name, "text": clip.text, "split": split})
+        track = {"track": clip.track} if clip.track else {}
+        entries.append({"audio": name, "text": clip.text, "split": split, **track})
     try:
         write_atomically(file, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
