@@ -155,8 +155,18 @@ ACTIONS: list[Action] = [
     Action("listen", "3", "score(3)", "", "Score the clip 3."),
     Action("listen", "4", "score(4)", "", "Score the clip 4."),
     Action("listen", "5", "score(5)", "1-5 score", "Score the clip 5: very good (or its rank, when ranking).", 3),
+    Action(
+        "listen",
+        "enter",
+        "go_on",
+        "go on",
+        "Go on to the next clip that is not judged; after the last, show the names.",
+        4,
+    ),
     Action("listen", "x", "all_bad", "", "When ranking: all clips of this prompt are bad."),
-    Action("listen", "t", "tag", "tag", "Tag the clip: t, then the tag's letter.", 4),
+    Action(
+        "listen", "t", "tag", "tag", "Tag the clip: t, then the tag's letter; capitals before it (t B C) name clips.", 4
+    ),
     Action("listen", "i", "note", "note", "Write a note on the clip.", 5),
     Action(
         "listen", "h", "heard_elsewhere", "heard elsewhere", "Say that this prompt's clips were heard elsewhere.", 6

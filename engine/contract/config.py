@@ -186,6 +186,9 @@ class Review(Section):
     tags: list[str] = setting(DEFAULT_TAGS, "Tags a clip can get.", min_length=1, max_length=26)
     mode: Literal["scores", "ranking"] = setting("scores", "Score each clip 1-5, or rank the clips of a prompt.")
     repeats: int = setting(0, "Prompts that come again, hidden, to measure the listener's own noise.", ge=0, le=8)
+    advance: Literal["score", "enter"] = setting(
+        "score", "What goes on to the next clip: a score by itself, or enter, with score, tags and note in any order."
+    )
     restart_on_switch: bool = setting(False, "Start from the beginning at a switch instead of keeping the position.")
     training_item: bool = setting(True, "Begin with one prompt that is not counted.")
     must_rate: bool = setting(False, "Go on to the next prompt only when all clips are rated.")

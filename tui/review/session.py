@@ -172,10 +172,10 @@ class Session:
         heard = self.rating(trial, letter).heard
         return trial.id in self.state.elsewhere or 0 < heard >= self._least(trial)
 
-    def must_be_heard(self, letters: str = "", trial: order.Trial | None = None) -> None:
+    def must_be_heard(self, letters: str | None = None, trial: order.Trial | None = None) -> None:
         """UserError when one of these clips, by default the one under the cursor, may not be judged yet."""
         trial = trial or self.trial
-        for letter in letters or self.letter:
+        for letter in self.letter if letters is None else letters:
             heard, least = self.rating(trial, letter).heard, self._least(trial)
             if not self.was_heard(trial, letter):
                 so_far = f"Only {heard:.1f} s of {letter} were heard" if heard else f"Nobody has heard {letter} yet"
@@ -302,12 +302,15 @@ class Session:
         self._set("all_bad", now)
         self._save()
 
-    def toggle_tag(self, tag: str) -> None:
-        if tag not in self.rating(self.trial, self.letter).tags:
-            self.must_be_heard()
-        rating = self._rating()
-        self._remember({"tags": list(rating.tags)}, f"tag {tag} of {self.letter}")
-        rating.tags = [t for t in rating.tags if t != tag] if tag in rating.tags else [*rating.tags, tag]
+    def toggle_tag(self, tag: str, letters: str = "") -> None:
+        """Give the clip under the cursor, or these of its trial, a tag; take it off when all of them have it."""
+        trial, letters = self.trial, letters or self.letter
+        lacking = [letter for letter in letters if tag not in self.rating(trial, letter).tags]
+        self.must_be_heard("".join(lacking))
+        for letter in lacking or letters:
+            rating = self.state.ratings.setdefault(trial.id, {}).setdefault(letter, Rating())
+            self._remember({"tags": list(rating.tags)}, f"tag {tag} of {letter}", (trial.id, letter))
+            rating.tags = [*rating.tags, tag] if lacking else [t for t in rating.tags if t != tag]
         self._save()
 
     def write_note(self, text: str, *, going_on: bool = False, at: Place | None = None) -> None:

@@ -337,9 +337,12 @@ def consistency_sentence(found: Consistency | None, unit: str = "point") -> str:
 
 
 def power_sentence(prompts: int) -> str:
-    """What two or three seeds a prompt would buy."""
-    chances = ", ".join(f"{power(prompts * k):.0%} with {prompts * k}" for k in (1, 2, 3))
-    return f"Chance to show a true preference of 8 in 10: {chances} trials (1, 2, 3 seeds a prompt)."
+    """How likely a session shows a preference that is there, and what two or three seeds a prompt would buy."""
+    once, twice, thrice = (f"{100 * power(prompts * seeds):.0f}" for seeds in (1, 2, 3))
+    return (
+        f"If you truly prefer one model on 8 of 10 prompts, a session with {_count(prompts, 'prompt')} shows it {once} "
+        f"times in 100; with 2 seeds a prompt {twice} times, with 3 seeds {thrice}."
+    )
 
 
 def _count(n: int, noun: str) -> str:

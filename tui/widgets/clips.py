@@ -68,9 +68,23 @@ class Clips(Widget):
             self.letter = letter
             self.share = share
 
+    class Scored(Message):
+        """The square that stands for this score was clicked."""
+
+        def __init__(self, letter: str, value: int) -> None:
+            super().__init__()
+            self.letter = letter
+            self.value = value
+
+    class Resized(Message):
+        """There is another room for envelopes."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._looks: list[ClipLook] = []
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     @property
     def looks(self) -> list[ClipLook]:
@@ -143,10 +157,9 @@ class Clips(Widget):
             said = (f"{look.position:04.1f}/{look.length:04.1f}", "$foreground" if look.playing else "$quiet")
         value_style = "$accent bold" if look.value != "·" else "$quiet"
         if self.rows == 1:
-            name = cut(look.name, 5)
-            return Content.assemble(
-                " ", (f"{said[0]:<10}", said[1]), (f"{name:<6}", "$primary"), (look.value, value_style)
-            )
+            middle = (f"{cut(look.name, 5):<6}", "$primary") if look.name or not look.pips else (look.pips, "$accent")
+            return Content.assemble(" ", (f"{said[0]:<10}", said[1]), middle, " " * bool(look.pips and not look.name),
+                                    (look.value, value_style))  # fmt: skip
         if row == 0:
             return Content.assemble("  ", said)
         if row == 1:
@@ -182,10 +195,20 @@ class Clips(Widget):
         end = round((look.loop[1] or look.duration) / look.duration * columns)
         return content.stylize("on $panel", start, end)
 
+    def _square(self, look: ClipLook, row: int, x: int) -> int:
+        """The score whose square is drawn at this cell right of the envelope; 0 for none."""
+        start, drawn_in = (11, 0) if self.rows == 1 else (2, 1)
+        drawn = row == drawn_in and look.pips and not (self.rows == 1 and look.name)
+        return x - start + 1 if drawn and start <= x < start + len(look.pips) else 0
+
     def on_click(self, event: events.Click) -> None:
         at = event.y // self._pitch if self._looks else 0
         if at < len(self._looks):
             x = event.x - LEFT
+            square = self._square(self._looks[at], event.y % self._pitch, x - self.wave_columns)
+            if square:
+                self.post_message(self.Scored(self._looks[at].letter, square))
+                return
             share = x / self.wave_columns if 0 <= x < self.wave_columns else None
             self.post_message(self.Clicked(self._looks[at].letter, share))
 

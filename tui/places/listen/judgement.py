@@ -16,22 +16,52 @@ from tui.review.session import FATIGUE, Session
 from tui.review.tags import tag_letters
 from tui.text import fit
 from tui.widgets.field import Line
+from tui.widgets.lines import Lines
 
 
-def tag_lines(tags: Sequence[str], given: Sequence[str], width: int, *, choosing: bool) -> list[Content]:
-    """All tags, those given marked with ✔; the letter of each stands out while one is chosen."""
+Cell = tuple[str, Content]
+"""A tag, and how it is written."""
+
+
+def tag_cells(tags: Sequence[str], given: Sequence[str], width: int, *, choosing: bool) -> list[list[Cell]]:
+    """All tags line by line, those given marked with ✔; the letter of each stands out while one is chosen."""
     letters = {tag: letter for letter, tag in tag_letters(tags).items()}
     # Tags that are no longer in the settings but were given stay to be seen.
-    cells = [_tag(tag, letters.get(tag), tag in given, choosing) for tag in dict.fromkeys([*tags, *given])]
-    lines: list[list[Content]] = [[]]
+    lines: list[list[Cell]] = [[]]
     room = width
-    for cell in cells:
+    for tag in dict.fromkeys([*tags, *given]):
+        cell = _tag(tag, letters.get(tag), tag in given, choosing)
         if lines[-1] and cell.cell_length > room:
             lines.append([])
             room = width
-        lines[-1].append(cell)
+        lines[-1].append((tag, cell))
         room -= cell.cell_length + 1
-    return [Content(" ").join(line) for line in lines]
+    return lines
+
+
+class Tags(Lines):
+    """The tags of a clip; a click gives or takes one."""
+
+    class Clicked(Message):
+        def __init__(self, tag: str) -> None:
+            super().__init__()
+            self.tag = tag
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._cells: list[list[Cell]] = []
+
+    def show_tags(self, cells: list[list[Cell]]) -> None:
+        self._cells = cells
+        self.show([Content(" ").join(cell for _, cell in line) for line in cells])
+
+    def on_click(self, event: events.Click) -> None:
+        end = 0
+        for tag, cell in self._cells[event.y] if event.y < len(self._cells) else []:
+            end += cell.cell_length + 1
+            if event.x < end:
+                self.post_message(self.Clicked(tag))
+                return
 
 
 def _tag(tag: str, letter: str | None, given: bool, choosing: bool) -> Content:
@@ -102,11 +132,13 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
         lines.append(f"{minutes:.0f} minutes without a rest: ears tire. All is saved; go on another day.")
     elif session.state.mode == "ranking":
         lines.append("ranking: 1 is the best, equal ranks are ties, x says all are bad; u takes back")
+    elif session.review.advance == "enter":
+        lines.append("score, tags and note in any order, then enter goes on; u takes back")
     else:
         lines.append("after a score the next unheard clip plays; u takes it back")
     if session.done == 0:
         lines.append(statistics.power_sentence(session.evaluation.prompts))
-    return [Content.styled(line, "$quiet") for line in lines]
+    return [part for line in lines for part in Content.styled(line, "$quiet").wrap(width)]
 
 
 def _result_lines(session: Session, width: int) -> list[Content]:

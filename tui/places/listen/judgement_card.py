@@ -10,10 +10,11 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 
-from tui.places.listen.judgement import NoteInput, tag_letters, tag_lines
+from tui.places.listen.judgement import NoteInput, Tags, tag_cells
 from tui.places.listen.tag import TagScreen
 from tui.review import measured
 from tui.review.session import Place, Session
+from tui.review.tags import tag_letters
 from tui.widgets.lines import Lines, frame
 
 
@@ -24,14 +25,14 @@ class JudgementCard(Container):
         super().__init__(id=id, classes="card")
         self._attempt = attempt
         self._session: Session | None = None
-        self._tagging = False
-        """The letter of a tag is waited for."""
+        self._tagging: str | None = None
+        """The letter of a tag is waited for, for the clips of these letters, or for the one under the cursor."""
         self._note_at: Place | None = None
         """The clip that the note being written belongs to, wherever another panel has moved the cursor meanwhile."""
         self._note_first = self._note_last = ""
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="tags")
+        yield Tags(id="tags")
         yield Lines(id="note")
         yield NoteInput(id="note-input", classes="-hidden")
         yield Lines(id="measured")
@@ -40,15 +41,18 @@ class JudgementCard(Container):
         self._session = session
         rating = session.rating(session.trial, session.letter)
         keys = "t tags · i writes a note · saved at every key"
-        if self._tagging:
-            keys = "press the tag's letter · esc leaves"
+        if self._tagging is not None:
+            keys = "press the tag's letter · capitals name clips · esc leaves"
         elif self._note_at not in (None, (session.trial.id, session.letter)):
             keys = f"this note is of {self._note_name(session)}, where it was begun"
-        frame(self, f"{session.letter} · tags and note", keys)
-        self.set_class(self._tagging, "-tagging")
+        which = " ".join(self._tagging or session.letter)
+        frame(self, f"{which} · {'tag' if self._tagging else 'tags and note'}", keys)
+        self.set_class(self._tagging is not None, "-tagging")
         width = self.screen.size.width - 4
-        tags = self.query_one("#tags", Lines)
-        tags.show(tag_lines(session.review.tags, rating.tags, width, choosing=self._tagging))
+        given = [session.rating(session.trial, letter).tags for letter in self._tagging or session.letter]
+        common = [tag for tag in given[0] if all(tag in tags for tags in given)]
+        choosing = self._tagging is not None
+        self.query_one(Tags).show_tags(tag_cells(session.review.tags, common, width, choosing=choosing))
         note = (rating.note, "$foreground") if rating.note else ("–", "$quiet")
         self.query_one("#note", Lines).show([Content.assemble(("note  ", "$quiet"), note)])
         shown, whole = self._measured(session, width)
@@ -75,15 +79,24 @@ class JudgementCard(Container):
     def ask_tag(self, session: Session) -> None:
         """Take the next key as the letter of a tag."""
 
-        def tagged(tag: str | None) -> None:
-            self._tagging = False
+        def tagged(tag: str | None, clips: str) -> None:
+            self._tagging = None
             if tag is not None:
-                self._attempt(partial(session.toggle_tag, tag))
+                self._attempt(partial(session.toggle_tag, tag, clips))
             self.write(session)
 
-        self._tagging = True
-        self.write(session)
-        self.app.push_screen(TagScreen(tag_letters(session.review.tags), tagged))
+        def named(clips: str) -> None:
+            self._tagging = clips
+            self.write(session)
+
+        named("")
+        self.app.push_screen(TagScreen(tag_letters(session.review.tags), session.trial.letters, tagged, named))
+
+    @on(Tags.Clicked)
+    def _tag_clicked(self, message: Tags.Clicked) -> None:
+        if self._session is not None and self._tagging is None:
+            self._attempt(partial(self._session.toggle_tag, message.tag))
+            self.write(self._session)
 
     def ask_note(self, session: Session) -> None:
         """Open the line for the note of the clip under the cursor; not for the first word on one that nobody heard."""

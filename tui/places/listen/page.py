@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
@@ -20,6 +21,10 @@ from tui.review.session import FATIGUE, Session
 from tui.widgets.clips import ClipLook, Clips, pips
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
+
+MIN_PROMPTS = 36
+AROUND_A_PROMPT = 11
+"""Cells of a row of the list beside the prompt and the scores: frame, pointer, number, gaps."""
 
 
 class ListenPage(Container):
@@ -37,6 +42,7 @@ class ListenPage(Container):
         """Of the clips of one trial that were heard."""
         self._pictured: Trial | None = None
         self.spectrogram = False
+        self._prompts_width = 0
         self._said_mark: tuple[object, ...] = ()
         self._said_lines: list[Content] = []
 
@@ -78,7 +84,8 @@ class ListenPage(Container):
 
     def _write_prompts(self, session: Session) -> None:
         rows = rows_of(session)
-        width = 5 if session.names_visible else 3
+        width = 5 if session.names_visible else 2
+        self._share_out(max(cell_len(_title(session, trial)) for trial in session.trials) + len(rows) * (width + 1))
         columns = [Column("#", 3, True), Column("Prompt", 0), *(Column(row, width, True) for row in rows)]
         table = self.query_one("#prompts", Table)
         table.show(
@@ -102,17 +109,21 @@ class ListenPage(Container):
         subtitle = f"seed {item.repeat + 1} of {len(seeds)} · {same}" if len(seeds) > 1 else same
         frame(card, f"{self._run_name(session)} · {title}", subtitle)
         text = self.query_one("#prompt-text", Lines)
-        folded = Content.styled(item.text, "bold").wrap(self._clips_width)
-        most = 2 if self.screen.size.height >= 30 else 1
+        width = self.screen.size.width
+        folded = Content.styled(item.text, "bold").wrap((width if width < 100 else width - self._prompts_width) - 4)
+        # The text takes what the clips can spare, but for a line of the transport.
+        height, clips = card.content_size.height, len(trial.letters)
+        most = max(1, height - 2 * clips - 2 if height >= 12 else height - clips - 3)
         if len(folded) > most:
             folded = [*folded[: most - 1], folded[most - 1] + Content.styled(" …", "bold")]
-        text.show(folded)
+        text.show(folded, whole=[item.text])
 
-    @property
-    def _clips_width(self) -> int:
-        """Cells of a line in the card of the clips. Not asked of the widget, which does not know before the layout."""
-        width = self.screen.size.width
-        return (width if width < 100 else width * 3 // 5) - 4
+    def _share_out(self, wanted: int) -> None:
+        """Give the list of prompts what its texts ask for, up to half of the screen; the clips have the rest."""
+        width = max(MIN_PROMPTS, min(wanted + AROUND_A_PROMPT, self.screen.size.width // 2))
+        if width != self._prompts_width:
+            self._prompts_width = width
+            self.query_one("#prompts-card").styles.width = width
 
     def _run_name(self, session: Session) -> str:
         name = session.evaluation.home.name
@@ -164,9 +175,7 @@ class ListenPage(Container):
         lines = [Content.assemble(*parts)]
         lines += [Content.styled(said, "$warning") for said in _missing(session)]
         if status.output == "none":
-            lines.append(
-                Content.styled("no sound here: h says the clips were heard elsewhere, r gets sound", "$warning")
-            )
+            lines.append(Content.styled("no sound: h says that clips were heard elsewhere, r gets it", "$warning"))
             # After space the hint is the line that fetches the clip.
             lines.append(Content.styled(status.hint.splitlines()[-1] if status.hint else "", "$quiet"))
         elif status.output == "browser" and status.hint and status.url:

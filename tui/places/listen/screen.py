@@ -87,6 +87,7 @@ class ListenScreen(Place, Background):
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._resized)
 
+    @on(Clips.Resized)
     def _resized(self) -> None:
         self._draw_pictures()
         self._write()
@@ -312,6 +313,11 @@ class ListenScreen(Place, Background):
                 self._play(message.letter, message.share * self.transport.player.status.duration)
             self._write()
 
+    @on(Clips.Scored)
+    def _square_clicked(self, message: Clips.Scored) -> None:
+        if self._select(message.letter):
+            self.action_score(message.value)
+
     # -- judging
 
     def action_score(self, value: int) -> None:
@@ -321,7 +327,7 @@ class ListenScreen(Place, Background):
         self._log_heard()
         again = session.value(session.trial, session.letter) is not None
         if self.attempt(partial(session.rate, value)) and not again:
-            self._after_judgement(self.transport)
+            self._judged(self.transport)
         self._write()
 
     def action_all_bad(self) -> None:
@@ -332,10 +338,24 @@ class ListenScreen(Place, Background):
         if session.state.mode != "ranking":
             self.notify('"All bad" belongs to ranking (review.mode = "ranking"); score each clip here.')
         elif self.attempt(session.toggle_all_bad) and session.is_judged(session.trial):
-            self._after_judgement(self.transport)
+            self._judged(self.transport)
         self._write()
 
-    def _after_judgement(self, transport: Transport) -> None:
+    def _judged(self, transport: Transport) -> None:
+        if transport.session.review.advance == "score":
+            self._go_on(transport)
+
+    def action_go_on(self) -> None:
+        if self.transport is None:
+            return
+        session = self.transport.session
+        if session.complete and session.names_visible:
+            self.notify("All is judged and the names are shown; j decides what follows.")
+        else:
+            self._go_on(self.transport)
+            self._write()
+
+    def _go_on(self, transport: Transport) -> None:
         """Show the names when all is judged, else go on to the clip that comes next."""
         session, playback = transport.session, transport.playback
         if session.complete and not session.names_visible:
