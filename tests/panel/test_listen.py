@@ -17,8 +17,11 @@ from tests.conftest import need
 from tests.panel.listening import listening, panel, running, screen_of, stored, text, told, until
 from tests.review.clips import heard, judge, make_evaluation, make_run
 from tui.places.dialogs import Menu
+from tui.places.listen.judgement import Tags
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
+from tui.widgets.clips import LEFT, Clips
+from tui.widgets.lines import Lines
 
 
 async def test_a_digit_scores_the_clip_and_is_on_disk_at_once(runs: Path) -> None:
@@ -427,3 +430,83 @@ async def test_what_is_heard_is_played_switched_and_logged(tmp_path: Path, monke
         assert stored(tmp_path / "runs")["outputs"] == ["pacat"]
     finally:
         pulse.close()
+
+
+async def test_when_enter_goes_on_score_tag_and_note_come_in_any_order_before_it(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false", "review.advance=enter")
+    async with listening(app) as pilot:
+        assert "score, tags and note in any order, then enter goes on" in text(app)
+        await pilot.press("h", "4", "t", "n", "3", "t", "g")
+        rating = stored(runs)["ratings"]["1"]["A"]
+        assert (rating["score"], rating["tags"]) == (3, ["noise", "generic"])
+        await pilot.press("enter", "2", "enter", "5", "enter")
+        await until(pilot, lambda: screen_of(app).session.trial.id == "2")
+        assert [stored(runs)["ratings"]["1"][letter]["score"] for letter in "ABC"] == [3, 2, 5]
+
+
+async def test_when_enter_goes_on_the_names_are_shown_by_it_and_not_by_the_last_score(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", prompts=["one"])
+    app = panel(tmp_path / "runs", "review.training_item=false", "review.advance=enter")
+    async with listening(app) as pilot:
+        await pilot.press("h", "4", "enter", "2", "enter", "5", "t", "n")
+        assert screen_of(app).session.complete
+        assert not screen_of(app).session.names_visible
+        await pilot.press("enter")
+        assert stored(tmp_path / "runs")["revealed"]["early"] is False
+        await pilot.press("enter")
+        await until(pilot, lambda: "j decides what follows" in told(app))
+
+
+async def test_capitals_name_the_clips_that_a_tag_is_for(runs: Path) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app) as pilot:
+        await pilot.press("h", "t", "B", "C")
+        await until(pilot, lambda: "B C · tag" in text(app))
+        await pilot.press("n")
+        ratings = stored(runs)["ratings"]["1"]
+        assert [ratings.get(letter, {}).get("tags") for letter in "ABC"] == [None, ["noise"], ["noise"]]
+        await pilot.press("t", "A", "B", "n", "t", "A", "B", "A", "g")
+        ratings = stored(runs)["ratings"]["1"]
+        assert [ratings[letter]["tags"] for letter in "ABC"] == [["noise"], ["noise", "generic"], ["noise"]]
+        await pilot.press("t", "C", "B", "A", "n")
+        assert [stored(runs)["ratings"]["1"][letter]["tags"] for letter in "ABC"] == [[], ["generic"], []]
+        assert app.current_mode == "listen"
+
+
+@pytest.mark.parametrize(("size", "square"), [((120, 35), 3), ((80, 24), 12)])
+async def test_a_square_and_a_tag_can_be_clicked(runs: Path, size: tuple[int, int], square: int) -> None:
+    app = panel(runs, "review.training_item=false")
+    async with listening(app, size) as pilot:
+        await pilot.press("h")
+        clips = app.screen.query_one(Clips)
+        right = LEFT + clips.wave_columns
+        await pilot.click(Clips, offset=(right + square, 1 if clips.rows > 1 else 0))
+        await until(pilot, lambda: stored(runs)["ratings"].get("1", {}).get("A", {}).get("score") == 2)
+        await pilot.press("a")
+        tags = app.screen.query_one(Tags)
+        await pilot.click(Tags, offset=(tags.lines[0].plain.index("generic"), 0))
+        await until(pilot, lambda: stored(runs)["ratings"]["1"]["A"]["tags"] == ["generic"])
+
+
+async def test_prompts_are_read_in_the_width_there_is_and_a_long_one_in_full_beside_the_clips(tmp_path: Path) -> None:
+    long = "an upbeat synthwave anthem with a driving bass line, gated drums and a soaring lead that never rests"
+    middle = "slow piano ballad under falling rain"
+    make_run(tmp_path / "runs", prompts=[long, middle])
+    app = panel(tmp_path / "runs", "review.training_item=false")
+    async with listening(app) as pilot:
+        await until(pilot, lambda: middle in text(app))
+        assert app.screen.query_one("#prompts-card").size.width <= 60
+        card = " ".join(app.screen.query_one("#prompt-text", Lines).lines[row].plain for row in (0, 1))
+        assert card == long
+
+
+@pytest.mark.parametrize("size", [(120, 35), (80, 24)])
+async def test_what_is_said_in_passing_leaves_the_result_to_be_read(runs: Path, size: tuple[int, int]) -> None:
+    judge(open_evaluation(runs / "first"), "anna", [{"base": 2, "best": 4, "final": 3}]).reveal()
+    app = panel(runs, "review.training_item=false")
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: "8 of 8 for best over base" in text(app))
+        for number in range(3):
+            app.notify(f"{number}: a word in passing that is long enough to be wrapped into more than one line")
+        await until(pilot, lambda: "0: a word in passing" in text(app))
+        assert "8 of 8 for best over base, p = 0.008" in text(app)

@@ -114,7 +114,7 @@ async def test_without_sound_the_line_that_fetches_a_clip_stays_blind(runs: Path
     async with listening(app) as pilot:
         await pilot.press("space")
         await until(pilot, lambda: "scp" in text(app))
-        assert "h says that clips were heard elsewhere" in text(app)
+        assert "h marks clips as heard elsewhere" in text(app)
         seen = [app.player.status.hint]
         await pilot.press("r")
         await until(pilot, lambda: "How to hear it" in text(app))

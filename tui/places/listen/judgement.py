@@ -18,7 +18,6 @@ from tui.text import fit
 from tui.widgets.field import Line
 from tui.widgets.lines import Lines
 
-
 Cell = tuple[str, Content]
 """A tag, and how it is written."""
 

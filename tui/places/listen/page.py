@@ -175,7 +175,7 @@ class ListenPage(Container):
         lines = [Content.assemble(*parts)]
         lines += [Content.styled(said, "$warning") for said in _missing(session)]
         if status.output == "none":
-            lines.append(Content.styled("no sound: h says that clips were heard elsewhere, r gets it", "$warning"))
+            lines.append(Content.styled("no sound: h marks clips as heard elsewhere; r gets sound", "$warning"))
             # After space the hint is the line that fetches the clip.
             lines.append(Content.styled(status.hint.splitlines()[-1] if status.hint else "", "$quiet"))
         elif status.output == "browser" and status.hint and status.url:
