@@ -73,6 +73,7 @@ class PanelApp(App[None]):
         "listen": _later("listen", "ListenScreen"),
         "compare": _later("compare", "CompareScreen"),
         "next": _later("next", "NextScreen"),
+        "data": _later("data", "DataScreen"),
         "try": _later("try_", "TryScreen"),  # try is a keyword of Python, and can name no package
     }
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  (declared so by textual)

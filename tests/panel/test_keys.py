@@ -19,6 +19,7 @@ SCREENS = {
     "runs": "tui.places.runs.screen.RunsScreen",
     "queue": "tui.places.runs.queue.QueueScreen",
     "new_run": "tui.places.new_run.screen.NewRunScreen",
+    "data": "tui.places.data.screen.DataScreen",
     "monitor": "tui.places.monitor.screen.MonitorScreen",
     "listen": "tui.places.listen.screen.ListenScreen",
     "compare": "tui.places.compare.screen.CompareScreen",

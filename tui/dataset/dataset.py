@@ -6,6 +6,8 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,11 +43,17 @@ class _Put(NamedTuple):
     after: Any
 
 
+_Place = tuple[Path, int, str]
+"""Where a clip's entry was read: file, number, name."""
+
+
 class Edit(NamedTuple):
     """What one key did, so that it can be taken back."""
 
     said: str
     puts: list[_Put]
+    before: dict[_Place, Clip]
+    """The clips that it changed, as they were."""
 
 
 class Dataset:
@@ -53,7 +61,10 @@ class Dataset:
 
     def __init__(self, data: config.Data) -> None:
         self.data = data
-        self.clips: list[Clip] = metadata.read(data)
+        self.clips: list[Clip] = []
+        self._stamps: dict[Path, files.Stamp] = {}
+        """The files as they were when the clips were read."""
+        self.reload()
         self.edits: list[Edit] = []
         """What can be taken back, the newest last."""
 
@@ -64,6 +75,10 @@ class Dataset:
     def reload(self) -> bool:
         """Read the files again; whether they say something else by now."""
         before, self.clips = self.clips, metadata.read(self.data)
+        self._stamps = {}
+        for file in {clip.file for clip in self.clips}:
+            with suppress(OSError):  # gone just now: the next edit of it says so
+                self._stamps[file] = files.stamp(file)
         return before != self.clips
 
     def change(self, changes: Iterable[Change], said: str) -> str:
@@ -78,9 +93,12 @@ class Dataset:
             except CannotHold:
                 wanted, moved = self._into_one_file(wanted)
                 puts = self._write(_by_file(wanted), self._puts)
-            finally:
+            except UserError:
                 self.reload()
-        self.edits.append(Edit(said, puts))
+                raise
+            before = {_place(change.clip): change.clip for change in wanted}
+            self._become({_place(change.clip): self._after(change) for change in wanted})
+        self.edits.append(Edit(said, puts, before))
         return said + moved
 
     def undo(self) -> str:
@@ -94,10 +112,31 @@ class Dataset:
         with files.alone(self.folder):
             try:
                 self._write(by_file, _back)
-            finally:
+            except UserError:
                 self.reload()
+                raise
+            self._become(edit.before)
         self.edits.pop()
         return f"Taken back: {edit.said}"
+
+    def _after(self, change: Change) -> Clip:
+        clip, text, split = change
+        return replace(
+            clip,
+            text=clip.text if text is None else " ".join(text.split()),
+            split=clip.split if split is None else metadata.split_of(split, clip.audio, self.folder),
+        )
+
+    def _become(self, changed: dict[_Place, Clip]) -> None:
+        """The files say this of some clips now. They are read again only where another program wrote them as well."""
+        try:
+            same = all(files.stamp(file) == stamp for file, stamp in self._stamps.items())
+        except OSError:
+            same = False
+        if not same:
+            self.reload()
+        else:
+            self.clips = [changed.get(_place(clip), clip) for clip in self.clips]
 
     # -- writing
 
@@ -114,7 +153,10 @@ class Dataset:
             done: list[_Put] = []
             try:
                 for file, document, puts in ready:
+                    mine = self._stamps.get(file.path) == file.stamp
                     file.write(document.rendered())
+                    if mine:
+                        self._stamps[file.path] = files.stamp(file.path)
                     done += puts
                 return done
             except files.ChangedMeanwhile:
@@ -128,7 +170,7 @@ class Dataset:
 
     def _keep_part(self, done: list[_Put]) -> None:
         if done:
-            self.edits.append(Edit(f"{len(done)} of the changes, before one could not be kept", done))
+            self.edits.append(Edit(f"{len(done)} of the changes, before one could not be kept", done, {}))
 
     def _puts(self, path: Path, document: Document, changes: list[Change]) -> list[_Put]:
         puts = []
@@ -192,6 +234,10 @@ def parse(path: Path, text: str) -> Document:
         return JsonDocument(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no valid JSON by now ({error}); mend it there.") from None
+
+
+def _place(clip: Clip) -> _Place:
+    return clip.file, clip.entry, clip.name
 
 
 def _differs(change: Change) -> bool:

@@ -18,6 +18,9 @@ FIRST = ".orig"
 _REMEDY = "make the folder and the file writable"
 
 
+Stamp = tuple[int, int, int]
+
+
 class ChangedMeanwhile(Exception):
     """Another program wrote the file after it was read."""
 
@@ -44,7 +47,7 @@ class File:
         self.path = path
         self._real = Path(os.path.realpath(path))
         try:
-            self._state = _state(self._real)
+            self.stamp = stamp(self._real)
             self._content = self._real.read_bytes()
             self.text = decoded(self._content)
         except OSError as error:
@@ -57,7 +60,7 @@ class File:
         if text == self.text:
             return
         try:
-            if _state(self._real) != self._state:
+            if stamp(self._real) != self.stamp:
                 raise ChangedMeanwhile
             first = self.path.with_name(self.path.name + FIRST)
             if not first.exists():
@@ -69,6 +72,7 @@ class File:
         user_files.write(self._real, text.encode(encoding_of(self._content), "backslashreplace"), _REMEDY)
 
 
-def _state(path: Path) -> tuple[int, int, int]:
+def stamp(path: Path) -> Stamp:
+    """What differs once a file was written again. Raises OSError."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino

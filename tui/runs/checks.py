@@ -62,7 +62,7 @@ def _checked(out: bytes, err: bytes) -> Checked:
         last = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
         return Checked([Finding("warn", f"the checks could not be run: {last[0]}")])
     return Checked(
-        [Finding(row["severity"], row["message"], row.get("fix", "")) for row in rows],
+        [Finding(row["severity"], row["message"], row["fix"], row["id"], tuple(row["examples"])) for row in rows],
         {row["id"]: row["message"] for row in rows},
         next((int(row["count"]) for row in rows if row["id"] == "steps"), 0),
         clips,

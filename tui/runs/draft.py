@@ -311,6 +311,8 @@ class Finding(NamedTuple):
     severity: str
     message: str
     fix: str = ""
+    id: str = ""
+    examples: tuple[str, ...] = ()
 
 
 def own_findings(draft: Draft, runs_dir: Path, running: Iterable[str]) -> list[Finding]:

@@ -25,6 +25,8 @@ class Remembered(msgspec.Struct, kw_only=True):
     """Folders of clips that were opened by their path."""
     marked: dict[str, list[str]] = {}
     """Runs marked for Compare, by the runs folder."""
+    data: dict[str, str] = {}
+    """The data folder that was chosen in Data, by the runs folder."""
     page_token: str = ""
     """The secret part of the address of the page that plays, so that a page that is open finds the next panel."""
 

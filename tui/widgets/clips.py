@@ -31,6 +31,8 @@ class ClipLook:
 
     letter: str
     missing: str = ""
+    said: str = ""
+    """Written where nothing plays yet, instead of whether it was heard."""
     heard: bool = False
     current: bool = False
     playing: bool = False
@@ -150,7 +152,7 @@ class Clips(Widget):
         return Content.assemble("  ", (cut(look.name, LEFT - 3), "$primary")) if row == 1 else Content("")
 
     def _right(self, look: ClipLook, row: int) -> Content:
-        said = ("not heard", "$quiet") if not look.heard else ("heard", "$quiet")
+        said = (look.said or ("heard" if look.heard else "not heard"), "$quiet")
         if look.missing:
             said = ("missing", "$warning")
         elif look.playing or look.position > 0:
@@ -221,7 +223,7 @@ def _still(look: ClipLook) -> tuple[object, ...]:
     """All of a clip's look but the picture and the place of the playhead."""
     return (
         look.letter, look.missing, look.heard, look.current, look.playing, look.position > 0, look.duration,
-        look.length, look.value, look.pips, look.name,
+        look.length, look.value, look.pips, look.name, look.said,
     )  # fmt: skip
 
 
