@@ -181,9 +181,10 @@ def _listening(command: Command) -> None:
     _with_run(one, nargs="+", metavar="RUN_OR_EVALUATION_DIR", help="a run, or a folder with comparison_results.jsonl")
     one.add_argument("--listener", metavar="NAME", help="whose judgement it is (default: your user name)")
 
-    one = command("export", "reports.export", "the notes as markdown")
+    one = command("export", "reports.export", "the notes as markdown, or as a page that plays the clips")
     _with_run(one)
-    one.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: notes.md in the run")
+    one.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: notes.md, or notes.html, in the run")
+    one.add_argument("--html", action="store_true", help="instead of markdown one file to send, with players in it")
     one.add_argument("--csv", action="store_true", help="also write the scores as CSV beside it")
     one.add_argument("--json", action="store_true", help="also write all of it as JSON beside it")
 

@@ -86,7 +86,9 @@ ACTIONS: list[Action] = [
     ),
     Action("runs", "o", "sort", "sort", "Sort by the next column.", 7),
     Action("runs", "i", "invert", "", "Turn the order of the sorting round."),
-    Action("runs", "e", "export", "export", "Export the run's listening notes as markdown.", 7),
+    Action(
+        "runs", "e", "export", "export", "Export the run's notes, as markdown or as a page that plays.", 7
+    ),
     Action("runs", "m", "rename", "rename", "Give the run another name; what knows it by the old one learns it.", 8),
     Action("runs", "c", "comment", "comment", "Write a line on the run, which the list shows.", 6),
     Action("runs", "d", "remove", "delete…", "Delete: its checkpoints, the run, or all of the archive; it asks.", 8),
@@ -204,7 +206,7 @@ ACTIONS: list[Action] = [
     Action("listen", "down", "prompt(1)", "↑↓ prompt", "Go to the next prompt.", 4),
     Action("listen", "j", "decide", "decide", "Decide: extend, adjust or stop, with the reason.", 8),
     Action("listen", "V", "reveal", "reveal", "Show the names before all is scored; the notes say so.", 8),
-    Action("listen", "e", "export", "export", "Export the notes as markdown.", 6),
+    Action("listen", "e", "export", "export", "Export the notes, as markdown or as a page that plays.", 6),
     Action("listen", "r", "sound", "sound", "Sound: which way it takes, a chirp to prove it, how to get it.", 7),
     Action("listen", "s", "prompt_set", "", "Go to the next prompt set of the run."),
     Action("listen", "w", "listener", "", "Another listener: each has an order and a file of their own."),
@@ -232,7 +234,7 @@ ACTIONS: list[Action] = [
     Action("next", "enter", "take", "open as new run", "Open the advice as a new run, ready to be looked over.", 2),
     Action("next", "j", "decide", "decide", "Decide: extend, adjust or stop, with the reason.", 3),
     Action("next", "w", "why", "why", "Show or hide the evidence of every rule.", 3),
-    Action("next", "e", "export", "export", "Export the notes as markdown.", 5),
+    Action("next", "e", "export", "export", "Export the notes, as markdown or as a page that plays.", 5),
     # Try
     Action("try", "enter", "type", "type a prompt", "Type a prompt; enter makes its clips by base and best.", 2),
     Action("try", "c", "caption", "caption", "Begin the prompt with a caption of the training set.", 6),
@@ -251,6 +253,7 @@ ACTIONS: list[Action] = [
     Action("try", "r", "sound", "", "Sound: which way it takes, a chirp to prove it, how to get it."),
     # Export
     Action("export", "enter", "write", "write", "Write the files.", 2),
+    Action("export", "h", "tick('html')", "", "Write a page to send as well, one file that plays the clips, or not."),
     Action("export", "c", "tick('csv')", "", "Write the scores as CSV as well, or not."),
     Action("export", "j", "tick('json')", "", "Write everything as JSON as well, or not."),
     Action("export", "y", "copy", "copy path", "Copy the path of the notes.", 3),

@@ -2,15 +2,18 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
 
-from engine.contract.config import Settings, override
+from engine.contract.config import Review, Settings, override
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tests.review.clips import judge, make_evaluation, make_foreign_evaluation, make_run
 from tui.review import notes
 from tui.review.evaluation import open_evaluation
+from tui.review.session import Session
 
 BEST_WINS = {"base": 2, "best": 4, "final": 3}
 
@@ -29,24 +32,69 @@ def run(tmp_path: Path) -> RunDir:
     return run
 
 
-def test_the_notes_hold_result_scores_and_how_it_was_listened_to(run: RunDir) -> None:
+def test_the_notes_say_what_was_tried_and_heard_and_what_stands_behind_it(run: RunDir) -> None:
     assert notes.export(run) == [run.notes]
     text = run.notes.read_text()
     for said in (
-        "8 of 8 for best over base, p = 0.008: best is preferred.",
-        "| best over base | all | 8 | 0 | 0 | 0.008 | +2.00 | +2.00 … +2.00 |",
-        "### 1. upbeat synthwave, driving bass",
+        "anna judged 8 prompts blind: best 4.0 of 5 on average, before final 3.0 and base 2.0.",
+        "![Loss of second: train, valid, base model and best](notes.svg)",
+        "8 of 8 for best over base, p = 0.02 (Holm over 3 pairs): best is preferred. +2.00 points on average, 95 %",
         "hiss \\| under the bass",
-        "anna: blind, names shown after the last judgement",
+        "- **anna**: 24 of 24 clips scored blind, names shown after the last judgement.",
         "sound through browser",
         "the same noise for all models of a prompt",
-        "| 1 | +0.0 | -3.0 | -6.0 |",
-        "best valid loss 4.000 at step 40, base 4.500",
+        "| 1 | 0.0 | -3.0 | -6.0 |",
+        "baseline    valid 4.5000",
+        "step 40     valid 4.0000",
         "| measure | base | best | final |",
-        "| lufs | -30 | -27 | -24 |",
-        "| frechet_distance (whole set) | 9.5 | – | – |",
+        "| loudness | -30.0 LUFS | -27.0 LUFS | -24.0 LUFS |",
+        "| Fréchet, whole set | 9.5 | – | – |",
     ):
         assert said in text, said
+    assert text.count("for best over base") == 1, "statistics stand once"
+    assert "lufs" not in text
+
+
+def test_every_clip_is_linked_from_wherever_the_notes_lie(run: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "my notes (1)").mkdir()
+    for out in (None, tmp_path / "my notes (1)" / "all.md"):
+        (written,) = notes.export(run, out=out)
+        links = [
+            token.attrGet("href")
+            for block in MarkdownIt("commonmark").enable("table").parse(written.read_text())
+            for token in block.children or ()
+            if token.type == "link_open"
+        ]
+        clips = [link for link in links if str(link).endswith(".wav")]
+        assert len(clips) == len(set(clips)) == 24
+        for link in links:
+            assert (written.parent / unquote(str(link))).is_file(), link
+        assert (written.parent / f"{written.stem}.svg").is_file()
+
+
+def test_prompt_by_model_is_one_table_of_score_tags_and_note(run: RunDir) -> None:
+    again = Session.open(open_evaluation(run.path), "anna", Review())
+    trial = next(trial for trial in again.trials if trial.item == "1")
+    letter = next(letter for letter in trial.letters if trial.model(letter) == "base")
+    again.go(again.trials.index(trial), letter)
+    again.toggle_tag("off-style")
+    notes.export(run)
+    (row,) = [line for line in run.notes.read_text().splitlines() if line.startswith("| 1. upbeat synthwave")]
+    said = [cell.strip() for cell in row.replace("\\|", "¦").strip("|").split("|")]
+    assert len(said) == 4
+    assert said[1].startswith("[▶ 2](evaluation/base_model/01-")
+    assert "off-style" in said[1]
+    assert said[2].startswith("[▶ 4](evaluation/best_model/01-")
+
+
+def test_several_listeners_are_averaged_and_told_each(run: RunDir) -> None:
+    judge(open_evaluation(run.path), "ben", [{"base": 4, "best": 1, "final": 3}]).reveal()
+    notes.export(run)
+    text = run.notes.read_text()
+    assert "anna and ben judged 8 prompts blind: " in text
+    assert "[▶ 2.5](evaluation/best_model/02-slow-piano-ballad-rain.wav)<br>anna 4, ben 1" in text
+    assert "All listeners together, on these very clips" in text
+    assert "Krippendorff" in text
 
 
 def test_the_notes_say_why_a_set_was_not_measured(run: RunDir) -> None:
@@ -54,7 +102,7 @@ def test_the_notes_say_why_a_set_was_not_measured(run: RunDir) -> None:
     (run.evaluation() / "set_measures.json").write_text(json.dumps({"models": {"base": lacking, "best": lacking}}))
     notes.export(run)
     text = run.notes.read_text()
-    assert "No frechet_distance of base, best: the training clips cannot be encoded." in text
+    assert "Fréchet, whole set: none for base, best (the training clips cannot be encoded)." in text
     assert "_reason" not in text
 
 
@@ -66,15 +114,14 @@ def test_clips_that_were_judged_and_heard_elsewhere_or_never_are_counted(run: Ru
     run.review("anna").write_text(json.dumps({**stored, "elsewhere": ["1", "2", "4"]}))
     notes.export(run)
     text = run.notes.read_text()
-    assert "- anna: 6 of 24 judged clips were said to be heard elsewhere." in text
-    assert "- anna: 3 of 24 judged clips were never played in the panel." in text
-    assert "| elsewhere |" in text
+    assert ". 6 of 24 judged clips were said to be heard elsewhere." in text
+    assert ". 3 of 24 judged clips were never played in the panel." in text
 
 
 def test_what_changed_since_the_parent_is_in_the_notes(run: RunDir) -> None:
     notes.export(run)
     text = run.notes.read_text()
-    assert "Changed since first:" in text
+    assert "## Changed since first" in text
     assert "| lora.rank | 12 | 16 |" in text
 
 
@@ -84,7 +131,7 @@ def test_an_early_reveal_is_said(run: RunDir) -> None:
     session.undo()
     session.reveal()
     notes.export(run)
-    assert "ben: names were shown early, at 23 of 24 judgements" in run.notes.read_text()
+    assert "names were shown early, at 23 of 24 judgements" in run.notes.read_text()
 
 
 def test_text_written_above_and_below_survives_the_next_export(run: RunDir) -> None:
@@ -97,17 +144,17 @@ def test_text_written_above_and_below_survives_the_next_export(run: RunDir) -> N
     assert text.startswith("My thoughts first.\n")
     assert text.endswith("The second run is warmer.\n")
     assert text.count("## Result") == 1
-    assert "listened by anna, ben" in text
+    assert "anna and ben judged" in text
 
 
 def test_text_written_inside_the_generated_part_is_kept_too(run: RunDir) -> None:
     notes.export(run)
-    run.notes.write_text(run.notes.read_text().replace("## Tags", "Prompt 3 is the one to watch.\n\n## Tags"))
+    run.notes.write_text(run.notes.read_text().replace("## Result", "Prompt 3 is the one to watch.\n\n## Result"))
     notes.export(run)
     notes.export(run)
     text = run.notes.read_text()
     assert text.count("Prompt 3 is the one to watch.") == 1
-    assert text.count("<details>") == 1
+    assert text.count("<details><summary>Earlier export") == 1
 
 
 def test_notes_that_a_person_began_are_kept_above(run: RunDir) -> None:
@@ -118,7 +165,7 @@ def test_notes_that_a_person_began_are_kept_above(run: RunDir) -> None:
 
 def test_exporting_twice_changes_nothing_but_the_time(run: RunDir) -> None:
     def without_time(text: str) -> list[str]:
-        return [line for line in text.splitlines() if "exported" not in line and "mgl-tui begin" not in line]
+        return [line for line in text.splitlines() if "Written by" not in line and "mgl-tui begin" not in line]
 
     notes.export(run)
     first = run.notes.read_text()
@@ -166,7 +213,7 @@ def test_an_editor_that_writes_other_line_ends_leaves_one_generated_part(run: Ru
     notes.export(run)
     text = run.notes.read_bytes()
     assert text.count(b"## Result") == 1
-    assert b"<details>" not in text
+    assert b"Earlier export" not in text
     assert text.endswith(b"mine\r\n")
 
 
@@ -187,8 +234,9 @@ def test_a_run_that_nobody_has_listened_to_exports_its_training(tmp_path: Path) 
     run = make_run(tmp_path / "runs", clips=False)
     notes.export(run)
     text = run.notes.read_text()
-    assert "Nothing has been judged yet." in text
-    assert "best valid loss 4.000" in text
+    assert "No clips were made yet." in text
+    assert "fell from 4.500 to 4.000" in text
+    assert "step 40     valid 4.0000" in text
     assert "comparison_results.jsonl" in text
 
 
@@ -233,7 +281,7 @@ def test_a_place_that_cannot_be_written_is_said_in_one_sentence(run: RunDir, tmp
 def test_clips_that_were_deleted_after_they_were_judged_leave_their_scores(run: RunDir) -> None:
     shutil.rmtree(run.evaluation() / "final_model")
     notes.export(run)
-    assert run.notes.read_text().count("| final | anna | 3 |") == 8
+    assert run.notes.read_text().count("| 3 (file missing: final_model") == 8
 
 
 def test_a_csv_or_json_of_somebody_else_beside_the_notes_is_not_written_over(run: RunDir, tmp_path: Path) -> None:
@@ -247,7 +295,7 @@ def test_a_csv_or_json_of_somebody_else_beside_the_notes_is_not_written_over(run
 
 def test_an_export_may_be_repeated_in_every_format(run: RunDir, tmp_path: Path) -> None:
     for _ in range(2):
-        assert len(notes.export(run, out=tmp_path / "pr.md", formats=notes.FORMATS)) == 3
+        assert len(notes.export(run, out=tmp_path / "pr.md", formats=notes.FORMATS)) == 4
 
 
 def test_markdown_and_csv_of_one_name_are_refused_before_anything_is_written(run: RunDir, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from engine.contract.errors import UserError
-from tui.review import paired
+from tui.review import paired, statistics
 
 
 def losses(values: list[float]) -> dict[str, float]:
@@ -97,9 +97,9 @@ def test_all_pairs_are_corrected_after_holm_and_say_over_how_many() -> None:
 
 
 def test_holms_correction_is_the_step_down_of_the_definition() -> None:
-    assert paired.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert paired.holm([0.6, 0.7]) == pytest.approx([1.0, 1.0])
-    assert paired.holm([]) == []
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.6, 0.7]) == pytest.approx([1.0, 1.0])
+    assert statistics.holm([]) == []
 
 
 def test_equal_losses_are_level_and_prove_nothing() -> None:

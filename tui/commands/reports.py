@@ -108,7 +108,7 @@ def settings(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     from tui.review import notes
 
-    formats = ["md", *(["csv"] if args.csv else []), *(["json"] if args.json else [])]
+    formats = ["html" if args.html else "md", *(["csv"] if args.csv else []), *(["json"] if args.json else [])]
     for path in notes.export(find.run_or_clips(args, args.run), out=args.output, formats=formats):
         say.line(path)
     return 0

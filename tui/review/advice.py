@@ -13,7 +13,7 @@ from engine.contract import config
 from engine.contract.config import Settings
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tui.review.facts import listening, training
+from tui.review.facts import Training, listening, training
 from tui.review.results import Results, load_results
 from tui.review.rules import RULES, Advice
 from tui.runs.history import History
@@ -23,12 +23,15 @@ FITS_MORE = ("train.epochs", "train.learning_rate", "lora.rank")
 """Settings whose rise fits the training clips more closely: what overfitting forbids."""
 
 
-def advise(settings: Settings, history: History, results: Results | None = None) -> list[dict[str, Any]]:
+def advise(
+    settings: Settings, history: History, results: Results | None = None, seen: Training | None = None
+) -> list[dict[str, Any]]:
     """All rules as ``{"rule", "fires", "for", "against", "needs", "changes"}``: those that fire first, then by weight.
 
-    ``changes`` maps dotted setting names to new values; it is empty where a setting is not the remedy.
+    ``seen`` is what ``training`` made of the history, where it is known. ``changes`` maps dotted setting names to new
+    values; it is empty where a setting is not the remedy.
     """
-    seen, heard = training(settings, history), listening(results)
+    seen, heard = seen or training(settings, history), listening(results)
     found = settle([rule(settings, seen, heard) for rule in RULES], settings)
     return [advice.as_data() for advice in sorted(found, key=lambda advice: not advice.fires)]
 

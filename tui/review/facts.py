@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from operator import lt
-from statistics import fmean, median
+from statistics import fmean
+from typing import TYPE_CHECKING
 
 from engine.contract.config import Settings
 from tui.review.results import Results
 from tui.review.statistics import Pair
 from tui.runs.history import History
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 NAN = math.nan
+_WINDOW, _BLOCK = 50, 10
+_APART = 0.12
+"""Share of the median of the steps before by which a spike lies above it at least."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,17 @@ class Training:
     """Last valid loss minus the mean train loss around the end."""
     not_finite: int
     skipped: int
-    spikes: int
+    spiked: tuple[int, ...]
     """Steps whose loss stands far above the 50 before (median + 6 median deviations)."""
     clipped: float
     """Share of steps whose gradient norm was above train.max_grad_norm."""
     peak_lr: float
     blind: float
     """Loss of blind guessing: ln of the codebook's size."""
+
+    @property
+    def spikes(self) -> int:
+        return len(self.spiked)
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,9 @@ class Listening:
 
 def training(settings: Settings, history: History) -> Training:
     losses, norms, rates = (_finite(history.columns[name].values) for name in ("loss", "grad_norm", "lr"))
+    steps = history.steps
+    if len(losses) < len(steps):
+        steps = array("d", compress(steps, map(math.isfinite, history.columns["loss"].values)))
     valid = [(v.step, v.loss) for v in history.valid if v.step > 0 and math.isfinite(v.loss)]
     best_step, best = min(valid, key=lambda v: v[1], default=(0, NAN))
     last = valid[-1][1] if valid else NAN
@@ -85,7 +100,7 @@ def training(settings: Settings, history: History) -> Training:
         gap=last - fmean(tail) if tail else NAN,
         not_finite=len(history.marks),
         skipped=history.skipped,
-        spikes=_spikes(losses),
+        spiked=tuple(int(steps[at]) for at in _spikes(losses)),
         clipped=sum(map(partial(lt, settings.train.max_grad_norm), norms)) / len(norms) if norms else 0.0,
         peak_lr=max(rates, default=NAN),
         blind=math.log(history.codebook_size) if history.codebook_size > 1 else NAN,
@@ -128,16 +143,44 @@ def _finite(values: array[float]) -> array[float]:
     return array("d", filter(math.isfinite, values))
 
 
-def _spikes(losses: array[float], window: int = 50) -> int:
-    found = 0
-    # Kept in order as the window moves on: the median of each of a million windows is then where it lies.
-    before = sorted(losses[:10])
-    for at in range(10, len(losses)):
-        if at > window:
-            del before[bisect_left(before, losses[at - window - 1])]
-        middle = (before[(len(before) - 1) // 2] + before[len(before) // 2]) / 2
-        if losses[at] > middle + 0.12 * abs(middle):
-            spread = median(abs(loss - middle) for loss in before)
-            found += losses[at] > middle + 6 * spread
-        insort(before, losses[at])
+def _spikes(losses: array[float]) -> list[int]:
+    """Places of losses that stand far above the ``_WINDOW`` before them; among the first, above all before them."""
+    import numpy as np
+
+    values = np.frombuffer(losses)
+    full = min(len(losses), _WINDOW + _BLOCK)
+    found = [at for at in range(10, full) if _stands_out(values[max(0, at - _WINDOW) : at][None], values[at : at + 1])]
+    places = _suspects(values, full)
+    for begin in range(0, len(places), 8192):
+        near = places[begin : begin + 8192]
+        windows = values[near[:, None] + np.arange(-_WINDOW, 0)]
+        found += near[_stands_out(windows, values[near])].tolist()
     return found
+
+
+def _stands_out(before: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of ``losses`` (n,) lie far above the median of what came before each, ``before`` (n, steps)."""
+    import numpy as np
+
+    half = before.shape[1] // 2
+    ordered = np.partition(before, (half - 1, half), axis=1)
+    middle = ordered[:, half] if before.shape[1] % 2 else (ordered[:, half - 1] + ordered[:, half]) / 2
+    found = losses > middle + _APART * np.abs(middle)
+    spread = np.median(np.abs(before[found] - middle[found, None]), axis=1)
+    found[found] = losses[found] > middle[found] + 6 * spread
+    return found
+
+
+def _suspects(values: NDArray[np.float64], first: int) -> NDArray[np.int64]:
+    """Places from ``first`` on that may be spikes, and all that are: few of a million have to be looked at closely."""
+    import numpy as np
+
+    if first >= len(values):
+        return np.zeros(0, np.int64)
+    # The 50 before hold at least 4 whole blocks of 10. Of their 40 losses, the 15th smallest is no larger than the
+    # median of the 50, and no smaller than the least of the blocks' 4th smallest.
+    blocks = np.sort(values[: len(values) // _BLOCK * _BLOCK].reshape(-1, _BLOCK), axis=1)[:, 3]
+    least = np.lib.stride_tricks.sliding_window_view(blocks, 4).min(axis=1)
+    places = np.arange(first, len(values))
+    bound = least[places // _BLOCK - 4]
+    return places[values[first:] > bound + _APART * np.abs(bound)]

@@ -6,10 +6,15 @@ or end a comment such as the marks around the generated part of the notes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
 from engine.contract.text import plain
+from tui.review import blocks
+from tui.review.blocks import Block, Inline, Line, inlines
 
 # An underscore inside a word is no emphasis: names of models and settings stay readable.
 _MARKS = re.compile(r"[\\`*\[\]>|~$#]|(?<![^\W_])_|_(?![^\W_])")
@@ -33,13 +38,82 @@ def points(lines: Iterable[str]) -> list[str]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    body = [f"| {' | '.join(map(escaped, row))} |" for row in rows]
-    return [f"| {' | '.join(map(escaped, head))} |", "|" + "---|" * len(head), *body]
+    return _table(map(escaped, head), ([escaped(cell) for cell in row] for row in rows))
 
 
 def code(language: str, lines: Iterable[str]) -> list[str]:
     """A block of code, in which ``<`` is written as strings of JSON and TOML can write it."""
     return [f"```{language}", *(plain(line).replace("<", "\\u003c") for line in lines), "```"]
+
+
+def rendered(parts: Iterable[Block], folder: Path, picture: str) -> str:
+    """A document's markdown; files are linked relative to ``folder``, where it lies. ``picture`` is the SVG's name."""
+    return "\n".join(line for part in parts for line in [*_block(part, folder, picture), ""])
+
+
+def _block(part: Block, folder: Path, picture: str) -> list[str]:
+    match part:
+        case blocks.Heading(level, text):
+            return [heading(level, text)]
+        case blocks.Paragraph(line):
+            return [_begun(_line(line))]
+        case blocks.Points(lines):
+            return [f"- {_begun(_line(line))}" for line in lines]
+        case blocks.Table(head, rows):
+            return _table(map(escaped, head), ([_line(cell) for cell in row] for row in rows))
+        case blocks.Code(language, lines):
+            # A comment's begin might be that of our own marks.
+            return [f"```{language}", *(plain(line).replace("<!--", "<! --") for line in lines), "```"]
+        case blocks.Folded(summary, inner):
+            told = [line for each in inner for line in [*_block(each, folder, picture), ""]]
+            return [f"<details><summary>{escaped(summary)}</summary>", "", *told, "</details>"]
+        case blocks.Picture(alt=alt):
+            return [f"![{escaped(alt)}]({_address(folder / picture, folder)})"]
+        case blocks.WholeFile(text, path):
+            return [f"[{escaped(text)}]({_address(path, folder)})"]
+        case blocks.Prompts(models, rows):
+            head = ["prompt", *models]
+            return _table(map(escaped, head), ([_prompt(row), *(_clip(c, folder) for c in row.clips)] for row in rows))
+
+
+def _prompt(row: blocks.PromptRow) -> str:
+    aside = f" ({row.aside})" if row.aside else ""
+    return f"{row.number}. {escaped(row.text + aside)}"
+
+
+def _clip(cell: blocks.ClipCell, folder: Path) -> str:
+    """The score, which plays the clip, and below it what was said."""
+    if cell.path is None:
+        first = " ".join(escaped(part) for part in (cell.score, f"({cell.missing})" if cell.missing else "") if part)
+    else:
+        first = f"[{escaped(f'▶ {cell.score}'.strip())}]({_address(cell.path, folder)})"
+    return "<br>".join([first, *map(escaped, cell.said)])
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    names = list(head)
+    return [f"| {' | '.join(names)} |", "|" + "---|" * len(names), *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _line(line: Line) -> str:
+    return "".join(map(_inline, inlines(line))).strip()
+
+
+def _inline(part: Inline) -> str:
+    match part:
+        case blocks.Strong(text):
+            return f"**{escaped(text)}**" if text.strip() else ""
+        case blocks.Break():
+            return "<br>"
+        case str():
+            # Spaces beside a part of another kind are kept.
+            before, after = part[: len(part) - len(part.lstrip())], part[len(part.rstrip()) :]
+            return f"{before and ' '}{escaped(part)}{after and ' '}" if part.strip() else " "
+
+
+def _address(target: Path, folder: Path) -> str:
+    """A relative link, with all that means something in markdown or an address percent-encoded."""
+    return quote(os.fsencode(os.path.relpath(target, folder)))
 
 
 def _begun(line: str) -> str:

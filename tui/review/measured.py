@@ -45,16 +45,17 @@ def said(name: str, value: Any) -> str:
 
 def of_clip(measures: Mapping[str, float | None]) -> list[str]:
     """One clip's measures as parts of a line: "loudness -14.2 LUFS", "true peak ..."; [] where nothing was measured."""
-    return [f"{_label(name)} {said(name, measures[name])}" for name in _ordered(measures) if measures[name] is not None]
+    return [f"{label(name)} {said(name, measures[name])}" for name in _ordered(measures) if measures[name] is not None]
 
 
 def rows(columns: Sequence[Sequence[Mapping[str, Any]]]) -> list[tuple[str, list[str]]]:
     """(measure, mean of each column): a column holds the measures of several clips, or of one set."""
     names = _ordered(name for column in columns for measures in column for name in measures)
-    return [(_label(name), [said(name, _mean(column, name)) for column in columns]) for name in names]
+    return [(label(name), [said(name, _mean(column, name)) for column in columns]) for name in names]
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
+    """A measure's name for people; its own where there is none."""
     return FORMS[name].label if name in FORMS else name
 
 

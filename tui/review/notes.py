@@ -21,17 +21,20 @@ from engine.contract import typed, user_files
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from engine.contract.text import plain
-from tui.review import pooled
+from tui.review import content, curve, markdown, pooled
+from tui.review.blocks import Block, Picture
 from tui.review.evaluation import RESULTS, home_of
-from tui.review.report import Report, markdown, report, set_measures
+from tui.review.page.document import MADE_BY
+from tui.review.report import Report, report
 
 BEGIN = "<!-- mgl-tui begin {digest}: this part is written again at every export; write above or below it -->"
 END = "<!-- mgl-tui end -->"
 # An editor may have written the whole file with other line ends.
 _REGION = re.compile(r"<!-- mgl-tui begin ([0-9a-f]*)[^\n]*-->\r?\n(.*?)<!-- mgl-tui end -->(?:\r?\n)?", re.DOTALL)
-FORMATS = ("md", "csv", "json")
+FORMATS = ("md", "csv", "json", "html")
 TEXT_SUFFIXES = (".md", ".markdown", ".txt")
 """Of files that notes are added to whoever began them."""
+PAGE_SUFFIXES = (".html", ".htm")
 ANOTHER = "name another file with `mgl-tui export RUN -o FILE`"
 COLUMNS = (
     "listener", "prompt", "item", "trial", "letter", "model", "score", "rank", "all_bad", "tags", "note",
@@ -44,9 +47,9 @@ def export(
 ) -> list[Path]:
     """Write the notes of ``run`` (or of a folder of clips) and return the files written.
 
-    ``out`` is the markdown file, by default notes.md in the run, or notes_NAME.md for the prompt set NAME; CSV and JSON
-    get its name with their own suffix. What stands in the markdown stays; a CSV or JSON that is not ours is not
-    written over.
+    ``out`` is the markdown file, by default notes.md in the run, or notes_NAME.md for the prompt set NAME; the other
+    formats get its name with their own suffix, and so does the picture that markdown has beside it. What stands in the
+    markdown stays; a file of another kind that is not ours is not written over.
     UserError when a format is unknown or a file cannot be written, before any is where that can be known.
     """
     unknown = [name for name in formats if name not in FORMATS]
@@ -55,10 +58,34 @@ def export(
     run, set_name = home(run, set_name)
     files = _files(Path(out) if out else notes_path(run, set_name), [name for name in FORMATS if name in formats])
     found = report(run, set_name)
+    parts = content.content(found)
     for name, real in files.items():
-        text = table(found) if name == "csv" else data(found)
-        user_files.write(real, merged(_existing(real), markdown(found)) if name == "md" else text, ANOTHER)
+        match name:
+            case "md":
+                _write_markdown(real, parts)
+            case "csv":
+                user_files.write(real, table(found), ANOTHER)
+            case "json":
+                user_files.write(real, data(found), ANOTHER)
+            case "html":
+                from tui.review.page.rendered import page
+
+                user_files.write(real, page(found.name, parts), ANOTHER)
     return list(files.values())
+
+
+def _write_markdown(real: Path, parts: Sequence[Block]) -> None:
+    """The notes, and beside them the picture of the curve where there is one."""
+    beside = real.with_name(f"{real.stem}.svg")
+    for part in parts:
+        if isinstance(part, Picture):
+            user_files.write(user_files.target(beside, _is_our_picture, ANOTHER), part.wide, ANOTHER)
+    text = markdown.rendered(parts, real.parent, beside.name)
+    user_files.write(real, merged(_existing(real), text), ANOTHER)
+
+
+def _is_our_picture(content: bytes) -> bool:
+    return curve.MARK.encode() in content
 
 
 def _files(notes: Path, formats: Sequence[str]) -> dict[str, Path]:
@@ -66,7 +93,8 @@ def _files(notes: Path, formats: Sequence[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name in formats:
         # A name without a suffix to replace, such as "..", is a folder, and refused as one.
-        path = notes if name == "md" or not notes.name else notes.with_name(f"{notes.stem}.{name}")
+        own = name == "md" or (name == "html" and notes.suffix.lower() in PAGE_SUFFIXES)
+        path = notes if own or not notes.name else notes.with_name(f"{notes.stem}.{name}")
         real = user_files.target(path, partial(_is_ours, name, path), ANOTHER)
         if real in files.values():
             raise UserError(f"{path} would be written twice, as {' and as '.join([*files, name])}; {ANOTHER}.")
@@ -78,6 +106,8 @@ def _is_ours(name: str, path: Path, content: bytes) -> bool:
     """Whether an export wrote the file; notes may also be begun by hand, in a file for text."""
     if name == "md":
         return path.suffix.lower() in TEXT_SUFFIXES or _REGION.search(content.decode(errors="replace")) is not None
+    if name == "html":
+        return MADE_BY.encode() in content
     if name == "csv":
         return content.startswith(",".join(COLUMNS).encode())
     try:
@@ -150,7 +180,7 @@ def data(found: Report) -> str:
         "settings": found.settings,
         "parent": found.parent,
         "changes": [change._asdict() for change in found.changes],
-        "valid": found.valid,
+        "valid": [(v.step, v.loss) for v in found.history.valid],
         "conclusions": results.sentences() if results else [],
         "together": pooled.sentences(results) if results else [],
         "pairs": [pair.as_data() for pair in results.pairs()] if results else [],
@@ -161,7 +191,7 @@ def data(found: Report) -> str:
             item.key: {model: dict(clip.measures) for model, clip in item.clips.items()}
             for item in (results.evaluation.items if results else ())
         },
-        "set_measures": set_measures(results.evaluation) if results else {},
+        "set_measures": found.set_measures,
         "judgements": [asdict(j) for j in results.judgements] if results else [],
         "sessions": [
             {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import UserError
-from tui.review.statistics import ALPHA, drawn_means, p_text, sign_test
+from tui.review.statistics import ALPHA, drawn_means, holm, p_text, sign_test
 from tui.runs.history import History
 
 EXACT = 20
@@ -99,16 +99,6 @@ def of_runs(runs: Sequence[tuple[Path, History]]) -> tuple[list[Paired], str]:
         return pairs(models), ""
     except UserError as error:
         return [], str(error)
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979), in the order given."""
-    order = sorted(range(len(values)), key=lambda at: values[at])
-    corrected, highest = [0.0] * len(values), 0.0
-    for rank, at in enumerate(order):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[at]))
-        corrected[at] = highest
-    return corrected
 
 
 def permutation_interval(differences: np.ndarray, alpha: float = ALPHA) -> tuple[tuple[float, float] | None, bool]:

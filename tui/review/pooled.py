@@ -16,9 +16,8 @@ from itertools import combinations, permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.review.paired import holm
 from tui.review.results import Results
-from tui.review.statistics import ALPHA, flip_test, p_text
+from tui.review.statistics import ALPHA, flip_test, holm, p_text
 
 Said = Mapping[str, Mapping[str, Mapping[str, Fraction]]]
 """``said[listener][item][model]``, higher is better."""

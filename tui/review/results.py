@@ -118,9 +118,12 @@ class Results:
         return {model: float(_mean(by_model[model])) for model in self.models if model in by_model}
 
     def pairs(self, listener: str | None = None) -> list[statistics.Pair]:
-        """Every pair of models, the later one first: best over base, final over base, final over best."""
+        """Every pair of models, the later one first: best over base, final over base, final over best.
+
+        Their p-values are Holm-corrected over all of them.
+        """
         values = self.values(listener)
-        return [statistics.compare(values, b, a) for a, b in combinations(self.models, 2)]
+        return statistics.corrected([statistics.compare(values, b, a) for a, b in combinations(self.models, 2)])
 
     def pair(self, a: str, b: str) -> statistics.Pair:
         return statistics.compare(self.values(), self.canonical(a), self.canonical(b))

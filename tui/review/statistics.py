@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from math import ceil, comb, exp, floor, lcm, lgamma, log, sqrt
@@ -35,6 +35,9 @@ class Pair:
     b: str
     differences: tuple[Fraction, ...]
     """value(a) - value(b) on each item where both were judged: points when scored, places when ranked."""
+    corrected: float | None = None
+    """The p-value, Holm-corrected over ``corrected_over`` pairs; None for a pair on its own."""
+    corrected_over: int = 1
 
     @cached_property
     def wins(self) -> int:
@@ -54,8 +57,8 @@ class Pair:
 
     @cached_property
     def p(self) -> float:
-        """Of the two-sided exact sign test."""
-        return sign_test(self.wins, self.losses)
+        """Of the two-sided exact sign test, corrected where it is one of several pairs."""
+        return sign_test(self.wins, self.losses) if self.corrected is None else self.corrected
 
     @property
     def mean_difference(self) -> float | None:
@@ -72,7 +75,7 @@ class Pair:
 
     def as_data(self) -> dict[str, object]:
         """Plain values, for JSON."""
-        names = ("a", "b", "wins", "ties", "losses", "p", "mean_difference")
+        names = ("a", "b", "wins", "ties", "losses", "p", "corrected_over", "mean_difference")
         found = {name: getattr(self, name) for name in names}
         return found | {"interval": self.interval(), "interval_sampled": self.sampled}
 
@@ -267,6 +270,27 @@ def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.
     return None
 
 
+def holm(values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm 1979), in the order given."""
+    order = sorted(range(len(values)), key=lambda at: values[at])
+    corrected, highest = [0.0] * len(values), 0.0
+    for rank, at in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[at]))
+        corrected[at] = highest
+    return corrected
+
+
+def corrected(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their p-values Holm-corrected over all of them that were judged; one alone as it is."""
+    judged = [pair.p for pair in pairs if pair.trials]
+    if len(judged) < 2:
+        return list(pairs)
+    values = iter(holm(judged))
+    return [
+        replace(pair, corrected=next(values), corrected_over=len(judged)) if pair.trials else pair for pair in pairs
+    ]
+
+
 def compare(values: Mapping[str, Mapping[str, float | Fraction]], a: str, b: str) -> Pair:
     """Pair result from ``values[item][model]``, higher being better; items that lack one of the two are left out."""
     both = [item for item in values.values() if a in item and b in item]
@@ -313,7 +337,8 @@ def conclusion(pair: Pair, prompts: int) -> str:
     ties = f" and {_count(pair.ties, 'tie')}" if pair.ties else ""
     if pair.wins == pair.losses:
         return f"{pair.a} and {pair.b}: {pair.wins} to {pair.losses}{ties}, nothing can be concluded."
-    said = f"{most} of {untied} for {ahead} over {behind}{ties}, {p_text(pair.p)}"
+    over = f" (Holm over {pair.corrected_over} pairs)" if pair.corrected_over > 1 else ""
+    said = f"{most} of {untied} for {ahead} over {behind}{ties}, {p_text(pair.p)}{over}"
     if pair.p < ALPHA:
         return f"{said}: {ahead} is preferred."
     if sign_test(untied, 0) >= ALPHA:

@@ -100,6 +100,8 @@ class History:
         self._counted_from = (NAN, 0.0)
         self.gpu: dict[int, Gpu] = {}
         self.gpu_peak: dict[int, float] = {}
+        self.busy = array("d")
+        """Per cent that the first GPU was busy, by sample, while it trained."""
         self.memory_seconds = array("d")
         self.memory = Series()
         self.health: dict[str, Health] = {}
@@ -137,10 +139,16 @@ class History:
         return first.loss if first.base_loss != first.base_loss else first.base_loss
 
     @property
-    def best_valid(self) -> float:
+    def best_point(self) -> tuple[int, float] | None:
+        """(step, loss) of the best validation after step 0, as the log says or else as its validations do."""
         if self.best:
-            return self.best[1]
-        return min((v.loss for v in self.valid if v.step > 0 and v.loss == v.loss), default=NAN)
+            return self.best
+        trained = [(v.step, v.loss) for v in self.valid if v.step > 0 and v.loss == v.loss]
+        return min(trained, key=lambda point: point[1], default=None)
+
+    @property
+    def best_valid(self) -> float:
+        return self.best_point[1] if self.best_point else NAN
 
     def clip_losses(self) -> dict[str, dict[str, float]]:
         """Loss of each valid clip, by id, of "base" (step 0), "best" and "final"; only of what was validated so."""
@@ -406,6 +414,8 @@ class History:
         if used == used:
             self.gpu_peak[index] = max(self.gpu_peak.get(index, 0.0), used)
         if index == min(self.gpu):
+            if event.util is not None and self.phase == "training":
+                self.busy.append(event.util)
             self.memory.extend([used])
             self.memory_seconds.append(self._elapsed)
 

@@ -32,7 +32,7 @@ class ExportScreen(Dialog[None], Background):
         self._run, self._set = notes.home(RunDir(path), set_name)
         self._notes = notes.notes_path(self._run, self._set)
         self._blind = _open_session(path, self._set)
-        self._formats = {"md": True, "csv": False, "json": False}
+        self._formats = {"md": True, "html": False, "csv": False, "json": False}
 
     def compose(self) -> ComposeResult:
         with Container(id="export", classes="card") as card:
@@ -50,7 +50,8 @@ class ExportScreen(Dialog[None], Background):
         names = "names are still hidden in an open session; the notes show them" if self._blind else ""
         there = "exists: what you wrote in it stays" if path.exists() else "a new file"
         lines = [
-            line(True, "", path.name, "results, scores, tags, notes, curves, settings"),
+            line(True, "", path.name, "results, scores, tags, notes, curve, settings"),
+            line(self._formats["html"], "h", path.with_suffix(".html").name, "a page to send: plays the clips"),
             line(self._formats["csv"], "c", path.with_suffix(".csv").name, "one line a judged clip"),
             line(self._formats["json"], "j", path.with_suffix(".json").name, "all of it, for a script"),
             Content(""),

@@ -12,6 +12,8 @@ from typing import Any
 
 from engine.contract.text import plain
 
+MADE_BY = '<meta name="generator" content="mgl-tui">'
+
 
 def document(title: str, body: str, *, scripts: Sequence[str], styles: Sequence[str], data: Any = None) -> str:
     """A whole HTML document.
@@ -30,6 +32,7 @@ def document(title: str, body: str, *, scripts: Sequence[str], styles: Sequence[
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
+        f"{MADE_BY}\n"
         f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
         f'<script type="application/json" id="data">{_inert(data)}</script>\n'
         f"<script>{code}</script>\n</body>\n</html>\n"
