@@ -86,9 +86,7 @@ ACTIONS: list[Action] = [
     ),
     Action("runs", "o", "sort", "sort", "Sort by the next column.", 7),
     Action("runs", "i", "invert", "", "Turn the order of the sorting round."),
-    Action(
-        "runs", "e", "export", "export", "Export the run's notes, as markdown or as a page that plays.", 7
-    ),
+    Action("runs", "e", "export", "export", "Export the run's notes, as markdown or as a page that plays.", 7),
     Action("runs", "m", "rename", "rename", "Give the run another name; what knows it by the old one learns it.", 8),
     Action("runs", "c", "comment", "comment", "Write a line on the run, which the list shows.", 6),
     Action("runs", "d", "remove", "delete…", "Delete: its checkpoints, the run, or all of the archive; it asks.", 8),

@@ -93,7 +93,7 @@ def test_several_listeners_are_averaged_and_told_each(run: RunDir) -> None:
     text = run.notes.read_text()
     assert "anna and ben judged 8 prompts blind: " in text
     assert "[▶ 2.5](evaluation/best_model/02-slow-piano-ballad-rain.wav)<br>anna 4, ben 1" in text
-    assert "All listeners together, on these very clips" in text
+    assert "anna and ben together (models swapped" in text
     assert "Krippendorff" in text
 
 

@@ -120,15 +120,13 @@ def _result(found: Report) -> list[Block]:
     if results is None or not any(j.value is not None for j in results.judgements):
         return [Heading(2, "Result"), Paragraph("Nothing has been judged yet.")] if results else []
     lines = [_pair_words(pair, results) for pair in results.pairs()]
-    *together, agreement = pooled.sentences(results) or [""]
-    lines += [agreement] if agreement else []
+    lines += pooled.sentences(results)
     if len({session.mode for session in results.sessions}) > 1:
         lines.append("Some scored and some ranked: points and places are mixed in what follows for all.")
     if any(pair.sampled for pair in results.pairs()):
         lines.append(f"With this many prompts the 95 % come from {statistics.SUBSETS:,} drawn subsets, not from all.")
     lines.append(statistics.power_sentence(results.evaluation.prompts))
-    folded = [Folded("All listeners together, on these very clips", [Points(together)])] if together else []
-    return [Heading(2, "Result"), Points(lines), *folded, *_tags(results)]
+    return [Heading(2, "Result"), Points(lines), *_tags(results)]
 
 
 def _pair_words(pair: statistics.Pair, results: Results) -> str:
