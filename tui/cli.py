@@ -104,6 +104,15 @@ def _rounds(command: Command) -> None:
     )
     one.add_argument("--behind", action="store_true", help="put what --add says behind the caption")
 
+    one = _with_json(command("captions", "captions.captions", "words of all captions; replace one; a spreadsheet"))
+    one.add_argument("--data", type=Path, metavar="DIR", help="the data set (default: data.dir of the settings)")
+    does = one.add_mutually_exclusive_group()
+    does.add_argument(
+        "--replace", nargs=2, metavar=("OLD", "NEW"), help="a word everywhere, or words; NEW may be empty"
+    )
+    does.add_argument("--csv", type=Path, metavar="F", help="write F for a spreadsheet; where it is, bring it in")
+    one.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+
     one = _with_settings(command("train", "rounds.train", "train, then make the clips"))
     one.add_argument("--name", metavar="N", help="name of the run (default: the first free one)")
     one.add_argument("--resume", action="store_true", help="go on with the run --name; --set changes what it may")
