@@ -70,6 +70,9 @@ class Driver:
     def nvmlDeviceGetIndex(self, handle: int) -> int:
         return self._found(handle)
 
+    def nvmlDeviceGetUUID(self, handle: int) -> str:
+        return f"GPU-{card(self._found(handle)).uuid}"
+
     def nvmlDeviceGetName(self, handle: int) -> str:
         return f"card {self._found(handle)}"
 

@@ -239,20 +239,25 @@ class PanelApp(App[None]):
             self.action_go("listen")
 
     def _follow_live(self) -> None:
-        live = next((s for s in self.summaries if s.live), None)
-        if live is None or (self.shown is not None and self.shown.run.path == live.path):
+        live = [s.path for s in self.summaries if s.live]
+        if not live or self.shown_path in live:
             self._live = None
-        elif self._live is None or self._live.run.path != live.path:
-            self._live = Followed(RunDir(live.path))
+        elif self._live is None or self._live.run.path not in live:
+            self._live = Followed(RunDir(live[0]))
             self._load(self._live)
 
     def header_source(self) -> Source | None:
-        """The run whose state stands in the header: the one that trains, else the one that is replayed."""
+        """The run whose state stands in the header: the one that is shown where it trains, else one that does, else the
+        one that is replayed."""
         if self._live is not None:
             return self._live
         if self.shown is not None and (self.shown.state.state == "running" or self._replay is not None):
             return self.shown
         return None
+
+    def also_running(self) -> int:
+        """Runs that train beside the one in the header."""
+        return max(0, sum(s.live for s in self.summaries) - 1)
 
     def last_run(self) -> RunSummary | None:
         """The run that something happened in last; those that only wait do not count."""
@@ -387,10 +392,11 @@ class PanelApp(App[None]):
         if len(self.screen_stack) > 1 and mode == self.current_mode:
             while len(self.screen_stack) > 1:
                 self.pop_screen()
-        live = next((s.path for s in self.summaries if s.live), None)
-        if mode == "monitor" and live is not None and (self.shown is None or self.current_mode == "monitor"):
-            # A folder of clips has no curves; and M once more is the way to the run that trains.
-            self.show_run(live)
+        live = [s.path for s in self.summaries if s.live]
+        if mode == "monitor" and live and (self.shown is None or self.current_mode == "monitor"):
+            # A folder of clips has no curves; and M once more is the way to the run that trains, or the next of them.
+            at = live.index(self.shown_path) + 1 if self.shown_path in live else 0
+            self.show_run(live[at % len(live)])
         self.switch_mode(mode)
 
     async def action_back(self) -> None:

@@ -57,7 +57,13 @@ DIALOGS = ("export", "sound")
 
 ACTIONS: list[Action] = [
     Action("everywhere", "R", "go('runs')", "Runs", "Go to Runs, the list of all runs."),
-    Action("everywhere", "M", "go('monitor')", "Monitor", "Go to Monitor, the curves and the health of one run."),
+    Action(
+        "everywhere",
+        "M",
+        "go('monitor')",
+        "Monitor",
+        "Go to Monitor, the curves and the health of one run; once more: of the next that trains.",
+    ),
     Action(
         "everywhere",
         "L",

@@ -44,6 +44,8 @@ class Holder(msgspec.Struct):
     pid: Annotated[int, Meta(ge=2, le=2**31)] | None = None
     host: str | None = None
     started: float | None = None
+    visible: str | None = None
+    """CUDA_VISIBLE_DEVICES that it was started with; None where there was none."""
 
 
 _held_here: set[str] = set()
@@ -74,7 +76,10 @@ def hold(run: RunDir) -> Iterator[None]:
                 f"The run {run.name} is held by a living engine (pid {holder(run).pid or 'unknown'}); "
                 f"wait for it, or `mgl-tui stop {run.name}`."
             )
-        record = {"pid": os.getpid(), "host": socket.gethostname(), "started": round(time.time(), 3)}
+        record = {
+            "pid": os.getpid(), "host": socket.gethostname(), "started": round(time.time(), 3),
+            "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        }  # fmt: skip
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(record).encode() + b"\n", 0)
         _held_here.add(key)

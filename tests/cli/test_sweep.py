@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 
-from tests.cli.conftest import Place
+from tests.cli.conftest import ROOT, Place
 from tui.runs import queue, sweep
 
 
@@ -40,6 +42,20 @@ def test_a_sweep_can_be_printed_for_a_scheduler(place: Place) -> None:
         f"engine train {(place.runs / name).resolve()}" for name in ("ranks-rank2", "ranks-rank4")
     ]
     assert queue.entries(place.runs) == []
+
+
+def test_the_array_of_the_readme_trains_a_member_a_task(place: Place) -> None:
+    script = re.search(r"```sh\n(#!/bin/bash\n#SBATCH.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert script is not None
+    task = script[1].replace("cd ~/mgl-tui", f"cd '{place.folder}'")
+    assert subprocess.run(["bash", "-n"], input=task, text=True, check=False).returncode == 0
+    made = place.mgl("sweep", "--set", "lora.rank=2,4", "--set", "train.epochs=1", "--print", "--name", "ranks")
+    (place.folder / "ranks.txt").write_text(made.stdout)
+    environment = {**place.environment, "SLURM_ARRAY_TASK_ID": "1"}
+    done = subprocess.run(["bash"], input=task, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    states = {run["name"]: run["state"] for run in place.json("runs")}  # type: ignore[attr-defined]
+    assert states == {"ranks-rank2": "waiting", "ranks-rank4": "done"}
 
 
 def test_a_sweep_is_stopped_as_one(place: Place) -> None:

@@ -27,7 +27,7 @@ def torch_counts(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> list[Any]:
         return SimpleNamespace(stdout=json.dumps(asdict(Facts(cards=tuple(nvidia.card(n) for n in numbers)))))
 
     monkeypatch.setattr(subprocess, "run", run)
-    machine._first_card.cache_clear()
+    machine._cards.cache_clear()
     return asked
 
 
@@ -56,23 +56,23 @@ def test_a_card_that_is_hidden_is_neither_shown_nor_waited_for(monkeypatch: pyte
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     torch_counts(monkeypatch)
     assert machine.sample().util is None
-    assert machine.gpu_busy() == ""
+    assert machine.busy(machine.slots()[0]) == ""
 
 
 def test_the_gpu_is_busy_when_the_card_that_an_engine_would_use_is(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = nvidia.install(monkeypatch, nvidia.Driver(2))
     driver.processes = {0: [SimpleNamespace(pid=7, usedGpuMemory=9 * 2**30)], 1: []}
     torch_counts(monkeypatch, 1, 0)
-    assert machine.gpu_busy() == ""
+    assert machine.busy(machine.slots()[0]) == ""
     torch_counts(monkeypatch, 0, 1)
-    assert machine.gpu_busy() == "process 7 holds 9.0 GiB"
+    assert machine.busy(machine.slots()[0]) == "process 7 holds 9.0 GiB"
 
 
 def test_memory_that_nobody_is_named_for_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = nvidia.install(monkeypatch, nvidia.Driver(4))
     driver.processes[3] = [SimpleNamespace(pid=7, usedGpuMemory=None)]
     torch_counts(monkeypatch, 3)
-    assert machine.gpu_busy() == "process 7 holds 3.0 GiB"
+    assert machine.busy(machine.slots()[0]) == "process 7 holds 3.0 GiB"
 
 
 def test_one_value_that_is_not_supported_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,8 @@ def test_one_value_that_is_not_supported_leaves_the_others(monkeypatch: pytest.M
 
 
 def test_a_run_for_the_cpu_does_not_wait_for_the_gpu(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "gpu_busy", lambda: "process 7 holds 9.0 GiB")
+    nvidia.install(monkeypatch, nvidia.Driver())
+    monkeypatch.setattr(machine, "busy", lambda slot: "process 7 holds 9.0 GiB" if slot.handle is not None else "")
     monkeypatch.setattr(queue, "start", lambda runs_dir: False)
 
     def queued(name: str, *settings: str) -> RunDir:

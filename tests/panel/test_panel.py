@@ -14,6 +14,7 @@ from textual.message import Message
 
 from engine.contract import config, liveness
 from engine.contract.rundir import RunDir, create
+from tests.panel import recording
 from tests.panel.conftest import Starter, settle
 from tests.panel.listening import until
 from tests.panel.seen import header, names, said, text
@@ -172,3 +173,17 @@ async def test_a_folder_that_cannot_be_read_is_said_and_the_panel_stays(
         app.read_runs()
         await until(pilot, lambda: "the disk is on fire" in said(app))
         assert names(app) == ["epoch1", "fix", "full"]
+
+
+async def test_of_several_runs_that_train_the_header_tells_of_the_one_on_screen_and_m_goes_on(
+    panel: Starter, runs_dir: Path
+) -> None:
+    one = RunDir(runs_dir / "epoch1")
+    two = RunDir(recording.training(runs_dir / "zwei"))
+    with liveness.hold(one), liveness.hold(two):
+        async with panel(open_run=two.path, mode="monitor") as (app, pilot):
+            await until(pilot, lambda: " zwei " in header(app) and "+1" in header(app))
+            await pilot.press("M")
+            await until(pilot, lambda: " epoch1 " in header(app))
+            await pilot.press("M")
+            await until(pilot, lambda: " zwei " in header(app))

@@ -6,20 +6,21 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.contract import config, events, liveness
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, create
-from tui.runs import launch, machine, queue
+from tui.runs import cards, launch, machine, queue
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunDir]:
     """Three runs that wait; nothing is started by itself, and the GPU is free."""
     monkeypatch.setattr(queue, "start", lambda runs_dir: False)
-    monkeypatch.setattr(machine, "gpu_busy", lambda: "")
+    monkeypatch.setattr(machine, "busy", lambda slot: "")
     return [create(tmp_path / "runs", name, config.Settings()) for name in ("one", "two", "three")]
 
 
@@ -78,17 +79,17 @@ def test_the_first_run_waits_for_the_one_that_trains_and_then_starts(
     folder = runs[0].path.parent
     started: list[str] = []
 
-    def start(run: RunDir, **_: bool) -> int:
+    def start(run: RunDir, **_: Any) -> int:
         started.append(run.name)
         with events.EventLog(run.events) as log:
             log.write("state", state="done")
         return 1
 
-    looked, waits_for = threading.Semaphore(0), queue.waits_for
+    looked, free = threading.Semaphore(0), cards.free
 
-    def look(folder: Path) -> str:
+    def look(*what: Any, **how: Any) -> Any:
         try:
-            return waits_for(folder)
+            return free(*what, **how)
         finally:
             looked.release()
 
@@ -97,7 +98,7 @@ def test_the_first_run_waits_for_the_one_that_trains_and_then_starts(
     queue.add(runs[1])
     with liveness.hold(runs[2]):
         assert queue.waits_for(folder) == "three is running"
-        monkeypatch.setattr(queue, "waits_for", look)
+        monkeypatch.setattr(cards, "free", look)
         worker = threading.Thread(target=queue.work_off, args=(folder,), kwargs={"look_every": 0.05})
         worker.start()
         for _ in range(2):
@@ -126,7 +127,7 @@ def test_only_one_process_works_the_queue_off(runs: list[RunDir]) -> None:
 
 def test_the_queue_starts_a_run_without_any_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create(tmp_path / "runs", "alone", config.override(config.Settings(), ["model.base=/nowhere"]))
-    monkeypatch.setattr(machine, "gpu_busy", lambda: "")
+    monkeypatch.setattr(machine, "busy", lambda slot: "")
     queue.add(run)
     end = time.monotonic() + 60
     while liveness.state_of(run).state == "waiting" or queue.runs(tmp_path / "runs"):

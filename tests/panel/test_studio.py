@@ -92,7 +92,7 @@ def test_a_run_of_the_queue_takes_its_place_at_once_and_says_so(owner: Owner, mo
     owner.until(Progress)
     # Only its own memory may be on the card when the queue looks.
     there: list[list[int]] = []
-    monkeypatch.setattr(machine, "gpu_busy", lambda: there.append(studios.pids(folder)) or "")
+    monkeypatch.setattr(machine, "busy", lambda slot: there.append(studios.pids(folder)) or "")
     monkeypatch.setattr(queue, "start", lambda runs_dir: False)
     queue.add(waiting)
     queue.work_off(folder, look_every=0.05)

@@ -11,7 +11,7 @@ from engine.contract import config, rundir
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tests.review.clips import write_events
-from tui.runs import queue, sweep
+from tui.runs import machine, queue, sweep
 
 BASE = config.Settings(run=config.Run(parent="first"))
 
@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_part_of_a_sweep(
 
 def test_a_sweep_whose_runs_were_taken_away_does_not_end_the_queue(tmp_path: Path) -> None:
     sweeps = {"gone"}
-    queue._clips_of_sweeps(tmp_path, sweeps, set())
+    queue._clips_of_sweeps(tmp_path, sweeps, set(), machine.CPU)
     assert sweeps == set()
 
 

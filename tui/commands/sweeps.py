@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def make(args: argparse.Namespace) -> int:
     runs = sweep.create(members, runs_dir)
     if args.print:
         for run in runs:
-            say.line(f"{sys.executable} -m engine train {run.path.resolve()}")
+            say.line(shlex.join([sys.executable, "-m", "engine", "train", str(run.path.resolve())]))
         return 0
     queue.add_sweep(runs)
     say.line(f"{name}: {len(runs)} runs in the queue; `mgl-tui sweep --name {name}` says what has come of them.")

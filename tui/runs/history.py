@@ -384,6 +384,7 @@ class History:
     def _on_start(self, event: Start) -> None:
         self.start, self.started = event, True
         self.error = ""
+        self.gpu = {}  # it may go on with another card
         self._known_until = self.steps[-1] if self.steps else -1.0
         if event.resumed_step is not None:
             self._at = event.resumed_step

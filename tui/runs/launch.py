@@ -18,15 +18,20 @@ from typing import BinaryIO
 from engine.contract import liveness, studios
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
+from tui.runs import cards
+from tui.runs.machine import Slot
 
 # Children that this process started. They are not waited for, but asked from time to time so that none stays a zombie.
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def start(run: RunDir, *, resume: bool = False, evaluate: bool = True) -> int:
-    """Train a run in an engine of its own; returns its pid. Raises UserError when an engine holds the run."""
+def start(run: RunDir, *, resume: bool = False, evaluate: bool = True, slot: Slot | None = None) -> int:
+    """Train a run in an engine of its own, on ``slot`` or a card that is free; returns its pid.
+
+    Raises UserError when an engine holds the run.
+    """
     arguments = ["train", str(run.path.resolve())]
-    return _engine(run, arguments + ["--resume"] * resume + ["--evaluate"] * evaluate)
+    return _engine(run, arguments + ["--resume"] * resume + ["--evaluate"] * evaluate, slot)
 
 
 def evaluate(
@@ -36,8 +41,12 @@ def evaluate(
     set_name: str | None = None,
     models: Sequence[str] | None = None,
     repeats: int | None = None,
+    slot: Slot | None = None,
 ) -> int:
-    """Make the clips of a run in an engine of its own; returns its pid. Raises UserError when an engine holds it."""
+    """Make the clips of a run in an engine of its own, on ``slot`` or a card that is free; returns its pid.
+
+    Raises UserError when an engine holds the run.
+    """
     arguments = ["evaluate", str(run.path.resolve())]
     if prompts:
         arguments += ["--prompts", str(Path(prompts).resolve())]
@@ -49,7 +58,7 @@ def evaluate(
         arguments += ["--models", ",".join(named)]
     if repeats is not None:
         arguments += ["--repeats", str(repeats)]
-    return _engine(run, arguments)
+    return _engine(run, arguments, slot)
 
 
 def stop(run: RunDir) -> bool:
@@ -112,8 +121,11 @@ def alive() -> int:
     return len(_children)
 
 
-def detached(command: Sequence[str], log: BinaryIO) -> int:
-    """Start a process that outlives this one, without terminal or pipe, its words in ``log``; returns its pid."""
+def detached(command: Sequence[str], log: BinaryIO, *, visible: str | None = None, keeps: Sequence[int] = ()) -> int:
+    """Start a process that outlives this one, without terminal or pipe, its words in ``log``; returns its pid.
+
+    ``visible`` becomes its CUDA_VISIBLE_DEVICES; the open files ``keeps`` stay open in it.
+    """
     alive()
     child = subprocess.Popen(
         command,
@@ -123,21 +135,30 @@ def detached(command: Sequence[str], log: BinaryIO) -> int:
         start_new_session=True,
         # The run folder need not be where the packages are: a checkout is found by its own path.
         cwd=Path(__file__).resolve().parents[2],
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})},
+        pass_fds=keeps,
     )
     _children.append(child)
     return child.pid
 
 
-def _engine(run: RunDir, arguments: list[str]) -> int:
+def _engine(run: RunDir, arguments: list[str], slot: Slot | None = None) -> int:
     if liveness.is_held(run):
         raise UserError(f"{run.name} is being worked on by an engine; wait for it, or `mgl-tui stop {run.name}`.")
     studios.send_away(run.path.parent)
+    if slot is None:
+        slot = cards.free(run.path.parent, on_cpu=cards.computes_on_cpu(run))
+    claim = cards.claim(slot)
+    keeps = [] if claim is None else [claim]
     try:
         with open(run.engine_log, "ab") as log:
-            return detached([sys.executable, "-m", "engine", *arguments], log)
+            command = [sys.executable, "-m", "engine", *arguments]
+            return detached(command, log, visible=slot.visible if slot else None, keeps=keeps)
     except OSError as error:
         raise UserError(f"{run.engine_log} cannot be written ({error.strerror}); check the run folder.") from None
+    finally:
+        for fd in keeps:
+            os.close(fd)
 
 
 def _signal(run: RunDir, number: signal.Signals) -> bool:

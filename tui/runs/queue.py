@@ -18,10 +18,13 @@ from pathlib import Path
 
 from engine.contract import liveness, studios, typed
 from engine.contract.errors import UserError
-from engine.contract.rundir import RunDir, keep_copy, list_runs, write_atomically
-from tui.runs import launch, machine, sweep
+from engine.contract.rundir import RunDir, keep_copy, write_atomically
+from tui.runs import cards, launch, sweep
+from tui.runs.machine import Slot
 
 LOOK_EVERY = 5.0
+NOTICED_IN = 0.2
+"""Seconds in which the end of an engine is noticed."""
 _FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "queue.log"
 
 
@@ -108,49 +111,54 @@ def runs(runs_dir: Path) -> bool:
 
 def waits_for(runs_dir: Path) -> str:
     """Why the first run of the queue does not start now; empty when nothing is in its way."""
-    running = _running(runs_dir)
-    if running:
-        return f"{running} is running"
     waiting = entries(runs_dir)
-    if waiting and _on_cpu(waiting[0]):
-        return ""
-    busy = machine.gpu_busy()
-    return f"the GPU is not free: {busy}" if busy else ""
-
-
-def _running(runs_dir: Path) -> str:
-    return next((run.name for run in list_runs(runs_dir) if liveness.is_held(run)), "")
-
-
-def _on_cpu(run: RunDir) -> bool:
-    try:
-        return run.settings().train.device == "cpu"
-    except UserError:
-        return False
+    return cards.in_the_way(runs_dir, on_cpu=bool(waiting) and cards.computes_on_cpu(waiting[0]))
 
 
 def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
-    """Start the waiting runs one after another until none is left. Only one process does so at a time."""
+    """Start the waiting runs, one on each free card, until none is left. Only one process does so at a time."""
     with open(runs_dir / _RUNNER, "ab") as file:
         if not liveness.take_lock(file.fileno()):
             return
         sweeps: set[str] = set()
         tried: set[Path] = set()
+        starting: dict[int, str] = {}
         # The last engine is waited for, so that its parent sees it off.
         while (waiting := entries(runs_dir)) or launch.alive() or sweeps:
-            if not launch.alive() and not _running(runs_dir):
+            starting = {pid: key for pid, key in starting.items() if launch.exit_status(pid) is None}
+            if not starting and cards.has_room(runs_dir):
                 studios.send_away(runs_dir)  # the memory they hold must not count as somebody else's
-            if launch.alive() or waits_for(runs_dir):
-                time.sleep(look_every)
-                continue
-            if not waiting:
-                _clips_of_sweeps(runs_dir, sweeps, tried)
-                continue
-            run = waiting[0]
-            remove(run)
-            if _may_start(run):
-                sweeps |= {sweep.sweep_of(run)} - {""}
-                _start(run)
+            if found := _next(runs_dir, waiting, set(starting.values())):
+                run, slot = found
+                remove(run)
+                if _may_start(run):
+                    sweeps |= {sweep.sweep_of(run)} - {""}
+                    starting |= _start(run, slot)
+            elif not waiting and not launch.alive() and (free := cards.free(runs_dir)):
+                starting |= _clips_of_sweeps(runs_dir, sweeps, tried, free)
+            else:
+                _wait(look_every)
+
+
+def _next(runs_dir: Path, waiting: list[RunDir], taken: set[str]) -> tuple[RunDir, Slot] | None:
+    """The first run that waits and has a card, with that card."""
+    found: dict[bool, Slot | None] = {}
+    for run in waiting:
+        on_cpu = cards.computes_on_cpu(run)
+        if on_cpu not in found:
+            found[on_cpu] = cards.free(runs_dir, on_cpu=on_cpu, taken=taken)
+        if (slot := found[on_cpu]) is not None:
+            return run, slot
+    return None
+
+
+def _wait(seconds: float) -> None:
+    """Until an engine of ours ends, which frees its card at once, or so long."""
+    before, end = launch.alive(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(min(seconds, NOTICED_IN) if before else seconds)
+        if launch.alive() < before:
+            return
 
 
 def stop_sweep(runs_dir: Path, name: str) -> tuple[list[str], list[str]]:
@@ -172,19 +180,22 @@ def resume_sweep(runs_dir: Path, name: str) -> list[str]:
     return [run.name for run in again]
 
 
-def _clips_of_sweeps(runs_dir: Path, sweeps: set[str], tried: set[Path]) -> None:
-    """Start the next evaluation that a sweep asks for whose members are through; without any, the sweep is left."""
+def _clips_of_sweeps(runs_dir: Path, sweeps: set[str], tried: set[Path], slot: Slot) -> dict[int, str]:
+    """Start the next evaluation that a sweep asks for whose members are through; without any, the sweep is left.
+
+    Returns the pid of the engine with the slot's key.
+    """
     name = min(sweeps)
     try:
         due = [run for run in sweep.without_clips(runs_dir, sweep.ranking(runs_dir, name)) if run.path not in tried]
         if due:
             tried.add(due[0].path)
-            launch.evaluate(due[0])
-            return
+            return {launch.evaluate(due[0], slot=slot): slot.key}
     except UserError as error:
         # Its runs were taken away, or one of them is being worked on: the runs that wait are not to suffer.
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} clips of the sweep {name}: {error}", flush=True)
     sweeps.remove(name)
+    return {}
 
 
 def _may_start(run: RunDir) -> bool:
@@ -192,14 +203,18 @@ def _may_start(run: RunDir) -> bool:
     return liveness.state_of(run).state in ("waiting", "stopped", "failed", "lost")
 
 
-def _start(run: RunDir) -> None:
+def _start(run: RunDir, slot: Slot) -> dict[int, str]:
+    """Start an engine there; its pid with the slot's key, nothing where it could not be started."""
     again = liveness.state_of(run).state != "waiting"
     try:
         # Of a sweep only the best get clips, which is known when all are through.
-        pid = launch.start(run, resume=again, evaluate=not sweep.sweep_of(run))
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} started, pid {pid}", flush=True)
+        pid = launch.start(run, resume=again, evaluate=not sweep.sweep_of(run), slot=slot)
+        on = f" on {slot.visible}" if slot.visible else ""
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} started, pid {pid}{on}", flush=True)
+        return {pid: slot.key}
     except UserError as error:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name} not started: {error}", flush=True)
+        return {}
 
 
 def _read(runs_dir: Path) -> typed.Parsed[list[str]]:

@@ -27,6 +27,8 @@ class Told(Protocol):
 
     def header_source(self) -> Source | None: ...
 
+    def also_running(self) -> int: ...
+
     def last_run(self) -> RunSummary | None: ...
 
     def machine_line(self, narrow: bool) -> str: ...
@@ -102,6 +104,8 @@ def run_line(app: Told, narrow: bool) -> Content:
         eta = history.eta()
         if eta == eta:
             parts.append((f" ETA {rough(eta)}", "$foreground"))
+        if others := app.also_running():
+            parts.append((f" +{others}", "$quiet"))
     return Content.assemble(*parts)
 
 
@@ -112,7 +116,7 @@ def gpu_words(event: Gpu, narrow: bool) -> str:
         if cpu is None or used is None or total is None:
             return "GPU –"
         return f"CPU {cpu:.0f}% {gib(used)}/{gib(total, 0)}G"
-    parts = ["GPU"]
+    parts = [f"GPU{event.index or ''}"]
     if event.util is not None:
         parts.append(f"{event.util:.0f}%")
     if event.temperature is not None:
