@@ -24,7 +24,7 @@ def test_a_pair_is_counted_over_prompts_and_concluded_in_a_sentence(evaluation: 
     assert (pair.wins, pair.ties, pair.losses) == (7, 0, 1)
     assert pair.mean_difference == 1.5
     said = (
-        "7 of 8 for best over base, p = 0.21 (Holm over 3 pairs): nothing can be concluded; 16 prompts might settle it."
+        "7 of 8 for best over base, p = 0.21 (Holm over 3 pairs): nothing can be concluded; 24 prompts might settle it."
     )
     assert said in results.sentences()
     assert pair.p == pytest.approx(0.0703, abs=1e-4), "a pair on its own is not corrected"

@@ -487,11 +487,3 @@ def test_a_trial_that_cannot_be_read_is_drawn_anew_under_a_name_of_its_own(
     assert len({trial.id for trial in again.trials}) == len(session.trials)
     assert {trial.item for trial in again.counted} == {item.key for item in evaluation.items}
     assert again.value(session.trial, "A") == 5
-
-
-def test_models_without_a_letter_of_their_own_are_not_heard(tmp_path: Path) -> None:
-    models = ("base", "best", "final", *(f"step-{n}" for n in range(10)))
-    evaluation = open_evaluation(make_evaluation(tmp_path / "evaluation", ["one"], models=models, seconds=0.1))
-    session = Session.open(evaluation, "anna", Review(), seed=1)
-    assert session.trials[0].letters == "ABCDEFGH"
-    assert {"base", "best", "final"} < set(session.trials[0].order)

@@ -14,7 +14,8 @@ from typing import Literal
 import msgspec
 
 LETTERS = "ABCDEFGH"
-Kind = Literal["training", "main", "repeat"]
+Kind = Literal["training", "main", "repeat", "pair"]
+"""What a trial is for. A ``pair`` is one of a tournament, which is drawn by ``tui.review.tournament``."""
 EqualWeights = Literal["two", "three"]
 """What is heard when two models share their weights: each clip once, or the shared one twice, hidden."""
 

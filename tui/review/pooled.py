@@ -181,13 +181,13 @@ def _shuffled(places: Mapping[tuple[str, str], Mapping[str, Fraction]]) -> NDArr
 
 
 def sentences(results: Results) -> list[str]:
-    """What the listeners say together, in words; [] with fewer than two who judged.
+    """What the listeners say together, in words; [] with fewer than two who judged, and of a tournament.
 
     Only of sessions that may be shown (``Results.finished``).
     """
     results = results.finished()
     said = said_by(results)
-    if len(said) < 2:
+    if len(said) < 2 or results.standing is not None:
         return []
     judging = {session.mode for session in results.sessions if session.listener in said}
     mixed = len(judging) > 1

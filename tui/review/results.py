@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import combinations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
-from tui.review import statistics
+from tui.review import statistics, tournament
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.order import Trial
 from tui.review.state import State, read_state
@@ -59,8 +59,7 @@ class Results:
 
     def finished(self) -> Results:
         """Only sessions whose names are known to the listener: others must not show through, not even as a mean."""
-        # Whoever sent a page back sees no names, and is done.
-        known = [s for s in self.sessions if s.revealed is not None or s.page or _all_judged(s)]
+        known = [s for s in self.sessions if _is_over(s)]
         names = {s.listener for s in known}
         return Results(
             self.evaluation, tuple(known), tuple(j for j in self.judgements if j.listener in names), self.unreadable
@@ -71,10 +70,27 @@ class Results:
         """At least one listener has judged every item that has a clip."""
         wanted = {item.key for item in self.evaluation.items if any(clip.path for clip in item.clips.values())}
         for session in self.sessions:
+            if tournament.is_one(session.trials):
+                if _is_over(session):
+                    return True
+                continue
             left = {j.item for j in self.judgements if j.listener == session.listener and j.value is None}
             if wanted <= {trial.item for trial in session.trials} and not left:
                 return True
         return False
+
+    @cached_property
+    def standing(self) -> tournament.Standing | None:
+        """The models' scores, of a tournament of which anything was judged."""
+        said = [
+            replace(each, a=self.canonical(each.a), b=self.canonical(each.b))
+            for session in self.sessions
+            if tournament.is_one(session.trials)
+            for each in outcomes(session)
+        ]
+        said = [each for each in said if each.a != each.b]
+        models = dict.fromkeys([*self.models, *(model for each in said for model in (each.a, each.b))])
+        return tournament.fit([*models], tournament.averaged(said)) if said else None
 
     @property
     def unit(self) -> str:
@@ -120,8 +136,10 @@ class Results:
     def pairs(self, listener: str | None = None) -> list[statistics.Pair]:
         """Every pair of models, the later one first: best over base, final over base, final over best.
 
-        Their p-values are Holm-corrected over all of them.
+        Their p-values are Holm-corrected over all of them. None of a tournament, of which ``standing`` tells.
         """
+        if self.standing is not None:
+            return []
         values = self.values(listener)
         return statistics.corrected([statistics.compare(values, b, a) for a, b in combinations(self.models, 2)])
 
@@ -143,6 +161,8 @@ class Results:
 
     def sentences(self) -> list[str]:
         """What can be concluded, one sentence a pair."""
+        if self.standing is not None:
+            return tournament.sentences(self.standing, self.label)
         return [statistics.conclusion(pair, self.evaluation.prompts) for pair in self.pairs()]
 
 
@@ -167,7 +187,10 @@ def outcome(path: Path) -> str:
     if not results.complete:
         return f"{judged}/{len(results.judgements)}"
     # Another listener's session that is still open does not show through, not even in a mean.
-    model, mean = max(results.finished().means().items(), key=lambda item: item[1])
+    finished = results.finished()
+    if finished.standing is not None:
+        return f"{finished.standing.models[0]} {finished.standing.scores[0]:+.1f}"
+    model, mean = max(finished.means().items(), key=lambda item: item[1])
     return f"{model} {mean:.1f}"
 
 
@@ -198,6 +221,24 @@ def judgements(state: State) -> list[Judgement]:
         if trial.kind != "training"
         for letter in trial.letters
     ]
+
+
+def outcomes(state: State) -> list[tournament.Outcome]:
+    """Who was preferred in the pairs of a session that were judged, those that came again included."""
+    found = []
+    for trial in state.trials:
+        if trial.kind != "training" and len(trial.order) == 2:
+            a, b = (_judgement(state, trial, letter).value for letter in trial.letters)
+            if a is not None and b is not None:
+                found.append(
+                    tournament.Outcome(trial.order[0], trial.order[1], trial.item, (1 + (a > b) - (a < b)) / 2)
+                )
+    return found
+
+
+def _is_over(state: State) -> bool:
+    # Whoever sent a page back sees no names, and is done.
+    return state.revealed is not None or bool(state.page) or _all_judged(state)
 
 
 def _all_judged(state: State) -> bool:

@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 from engine.contract.config import Review
 from engine.contract.errors import UserError
 from engine.contract.rundir import alone_in, checked_name, keep_copy, write_atomically
-from tui.review import order
+from tui.review import order, tournament
 from tui.review.evaluation import Evaluation, Item
+from tui.review.results import outcomes
 from tui.review.state import OF_THE_TRIAL, Played, Rating, Revealed, Sitting, State, Step, read_state
 
 SITTING_GAP = 600.0
@@ -51,14 +52,21 @@ def draw_trials(
     already: Sequence[order.Trial] = (),
 ) -> list[order.Trial]:
     """The trials of a session on this evaluation, of clips that are on disk; without those drawn ``already``."""
-    # More models than letters cannot be told apart; the first ones are base, best and final.
-    models = order.heard_models(evaluation.models, evaluation.same_weights, equal)[: len(order.LETTERS)]
-    items = [
-        (item.key, [m for m in models if m in item.clips and item.clips[m].path is not None])
+    items = heard_items(evaluation, equal)
+    training = review.training_item and len(items) > 1
+    if tournament.is_needed(items) and not already:
+        return tournament.whole_draw(seed, items, training=training, repeats=review.repeats)
+    lettered = [(key, models[: len(order.LETTERS)]) for key, models in items]
+    return order.draw(seed, lettered, training=training, repeats=review.repeats, already=already)
+
+
+def heard_items(evaluation: Evaluation, equal: order.EqualWeights | None) -> list[tuple[str, list[str]]]:
+    """The prompts, each with the models that are heard and have a clip of it."""
+    models = order.heard_models(evaluation.models, evaluation.same_weights, equal)
+    return [
+        (item.key, [model for model in models if model in item.clips and item.clips[model].path is not None])
         for item in evaluation.items
     ]
-    training = review.training_item and len(items) > 1
-    return order.draw(seed, items, training=training, repeats=review.repeats, already=already)
 
 
 def default_listener() -> str:
@@ -88,6 +96,8 @@ class Session:
         self._audible_letters: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._numbered = 0
+        self._items: list[tuple[str, list[str]]] = []
+        """The prompts with the models that are heard."""
         self.saves = 0
         """How often it was written since it was opened: who shows it sees by this whether it changed."""
         self._written: tuple[int, int] | None = _identity(path)
@@ -218,11 +228,20 @@ class Session:
 
     @property
     def total(self) -> int:
-        return sum(len(self._audible(trial)) for trial in self.counted)
+        """Clips to judge; in a tournament also those of the pairs that are not drawn yet."""
+        return sum(len(self._audible(trial)) for trial in self.counted) + 2 * self.to_come
+
+    @property
+    def to_come(self) -> int:
+        """Pairs of a tournament that are not drawn yet: which they are depends on what is said until then."""
+        if not tournament.is_one(self.trials):
+            return 0
+        pairs = tournament.planned(self._items)
+        return max(0, pairs + min(self.review.repeats, pairs) - len(self.counted))
 
     @property
     def complete(self) -> bool:
-        return bool(self.trials) and all(self.is_judged(trial) for trial in self.counted)
+        return bool(self.trials) and not self.to_come and all(self.is_judged(trial) for trial in self.counted)
 
     @property
     def names_visible(self) -> bool:
@@ -231,6 +250,8 @@ class Session:
     def kept(self) -> list[str]:
         """What this session keeps from its beginning although the settings say something else now."""
         found = [f"review.mode = {self.state.mode}"] if self.state.mode != self.review.mode else []
+        if tournament.is_one(self.trials):
+            return found
         main = sum(trial.kind == "main" for trial in self.trials)
         repeats = sum(trial.kind == "repeat" for trial in self.trials)
         return [*found, f"review.repeats = {repeats}"] if repeats != min(self.review.repeats, main) else found
@@ -291,6 +312,7 @@ class Session:
         setattr(rating, field_name, value)
         rating.blind = not self.names_visible
         self._set("all_bad", False)
+        self._draw_next()
         self._save()
 
     def toggle_all_bad(self) -> None:
@@ -300,6 +322,7 @@ class Session:
             self.must_be_heard(self._audible(self.trial))
         self._remember({"all_bad": not now}, '"all bad"')
         self._set("all_bad", now)
+        self._draw_next()
         self._save()
 
     def toggle_tag(self, tag: str, letters: str = "") -> None:
@@ -406,9 +429,28 @@ class Session:
 
     def _draw_missing(self) -> None:
         state = self.state
-        state.trials += draw_trials(self.evaluation, self.review, state.seed, state.equal, already=state.trials)
+        self._items = heard_items(self.evaluation, state.equal)
+        if tournament.is_one(state.trials):
+            self._draw_next()
+        elif tournament.is_needed(self._items) and not state.trials:
+            training = self.review.training_item and len(self._items) > 1
+            state.trials += tournament.first_trials(state.seed, self._items, training=training)
+        else:
+            state.trials += draw_trials(self.evaluation, self.review, state.seed, state.equal, already=state.trials)
         if self.trials and not self.state.trial:
             self.state.trial = self.trials[0].id
+
+    def _draw_next(self) -> None:
+        """The next pair of a tournament, once all that were drawn are judged."""
+        state = self.state
+        if not self.to_come or not all(self.is_judged(trial) for trial in self.counted):
+            return
+        pairs = sum(trial.kind == "pair" for trial in state.trials)
+        if pairs < tournament.planned(self._items):
+            fresh = tournament.next_trial(state.seed, self._items, state.trials, tournament.averaged(outcomes(state)))
+            state.trials += [fresh] if fresh else []
+        else:
+            state.trials.append(tournament.repeated(state.seed, state.trials))
 
     def _save(self) -> None:
         now = round(self._clock(), 1)

@@ -6,6 +6,7 @@ listeners, are averaged before anything is counted: pooling listeners would coun
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -254,7 +255,7 @@ def _chance(trials: int, wins: int, preference: float) -> float:
     return exp(ways + wins * log(preference) + (trials - wins) * log(1 - preference))
 
 
-def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.8) -> int | None:
+def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.8, alpha: float = ALPHA) -> int | None:
     """The smallest multiple of ``prompts`` above the trials done at which the rate seen so far would show itself.
 
     "Show itself" means: power of at least ``wanted``. None when eight times the prompts would not do.
@@ -265,7 +266,7 @@ def trials_to_settle(wins: int, losses: int, prompts: int, *, wanted: float = 0.
     rate = max(wins, losses) / done
     for factor in range(2, 9):
         trials = prompts * factor
-        if trials > done and power(trials, rate) >= wanted:
+        if trials > done and power(trials, rate, alpha) >= wanted:
             return trials
     return None
 
@@ -341,9 +342,11 @@ def conclusion(pair: Pair, prompts: int) -> str:
     said = f"{most} of {untied} for {ahead} over {behind}{ties}, {p_text(pair.p)}{over}"
     if pair.p < ALPHA:
         return f"{said}: {ahead} is preferred."
-    if sign_test(untied, 0) >= ALPHA:
-        return f"{said}: nothing can be concluded from fewer than 6 without ties."
-    needed = trials_to_settle(pair.wins, pair.losses, prompts)
+    alpha = ALPHA / pair.corrected_over
+    if sign_test(untied, 0) >= alpha:
+        fewest = next(n for n in itertools.count(untied) if sign_test(n, 0) < alpha)
+        return f"{said}: nothing can be concluded from fewer than {fewest} without ties."
+    needed = trials_to_settle(pair.wins, pair.losses, prompts, alpha=alpha)
     if pair.p < PROMISING:
         return f"{said}: promising; {needed or 'many more'} prompts would settle it."
     if needed:
