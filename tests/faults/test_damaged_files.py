@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.contract import prompts, sound
-from engine.contract.config import Settings, override
+from engine.contract.config import Review, Settings, override
 from engine.contract.data import metadata
 from engine.contract.errors import UserError
 from engine.contract.events import EventLog
@@ -27,8 +27,9 @@ from tests.faults.damage import also_found, damaged, damaged_bytes
 from tests.review.clips import judge, make_run
 from tui import cli
 from tui.audio import clips
-from tui.review import envelope, loudness
+from tui.review import envelope, loudness, shared
 from tui.review.evaluation import open_evaluation
+from tui.review.state import read_state
 
 FILES = [
     "bad/events.jsonl", "bad/config.toml", "bad/evaluation/comparison_results.jsonl", "bad/evaluation/.loudness.json",
@@ -191,6 +192,9 @@ OLD = {
     "rater.json": json.dumps(
         {"evaluator": "Anna", "evaluations": [{"text_prompt": "warm pads", "selected_model": "base"}]}
     ),
+    "data/metadata.json": json.dumps(
+        [{"audio": f"{side}/a_part{n}.wav", "text": "warm"} for n, side in enumerate(("train", "valid"))]
+    ),
     "adapter/adapter_config.json": json.dumps({"r": 12, "lora_alpha": 24, "target_modules": ["q_proj"]}),
 }
 
@@ -198,6 +202,7 @@ OLD = {
 @pytest.mark.parametrize("name", OLD)
 def test_damaged_files_of_other_scripts_are_brought_in_or_named(runs: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "old" / "adapter").mkdir(parents=True)
+    (tmp_path / "old" / "data").mkdir()
     for each, content in OLD.items():
         (tmp_path / "old" / each).write_text(content)
     (tmp_path / "old" / "adapter" / "adapter_model.bin").write_bytes(b"weights")
@@ -218,6 +223,37 @@ def test_damaged_files_of_other_scripts_are_brought_in_or_named(runs: Path, tmp_
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
 
     answers()
+
+
+@pytest.mark.parametrize("which", ["answers", "key"])
+def test_damaged_answers_and_keys_of_pages_are_collected_or_named(runs: Path, tmp_path: Path, which: str) -> None:
+    run = shutil.copytree(runs / "good", tmp_path / "good")
+    evaluation = open_evaluation(run)
+    key = shared.key_for(evaluation, Review(), "ben")
+    files = {"key": shared.write(evaluation, key), "answers": tmp_path / "ben.json"}
+    said = {"score": 4, "tags": ["noise"], "note": "hum", "heard": 3.5}
+    put(files["answers"], {
+        "format": "mgl-tui answers", "version": 1, "page": key.page, "listener": "ben", "began": 1.0, "sent": 2.0,
+        "sittings": [{"start": 1.0, "end": 2.0}], "all_bad": [],
+        "trials": {number: dict.fromkeys(trial.letters, said) for number, trial in key.numbered().items()},
+    })  # fmt: skip
+    whole, before = files[which].read_bytes(), (run / "review" / "anna.json").read_bytes()
+
+    @given(content=damaged("ben.json", whole))
+    def answers(content: bytes) -> None:
+        files[which].write_bytes(content)
+        status, _, err = mgl("collect", str(run), str(files["answers"]))
+        assert status in (0, 1)
+        assert status == 0 or err.count("\n") == 1, err
+        brought = [path for path in (run / "review").glob("*.json") if path.name not in ("anna.json", "gate.json")]
+        assert len(brought) == (status == 0)
+        for path in brought:
+            assert read_state(path).complaints == ()
+            path.unlink()
+        assert files[which].read_bytes() == content
+        assert (run / "review" / "anna.json").read_bytes() == before
+
+    often()(answers)()
 
 
 def test_a_damaged_state_of_a_checkpoint_is_named(tmp_path: Path) -> None:

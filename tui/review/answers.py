@@ -61,7 +61,7 @@ def session(key: Key, answers: Answers, listener: str) -> tuple[State, list[str]
             left_out.append(f"there is no prompt {number[:8]} on the page")
             continue
         for letter, one in said.items():
-            if letter not in trial.letters:
+            if letter not in set(trial.letters):
                 left_out.append(f"prompt {number} has no clip {letter[:8]}, only {', '.join(trial.letters)}")
                 continue
             rating, complaint = _rating(key, trial, one)

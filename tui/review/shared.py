@@ -7,6 +7,7 @@ what was said of clips that were made again since is not what is there now.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ VERSION = 1
 FOLDER = "shared"
 FEWEST_FOR_A_REPEAT = 4
 """Prompts from which on at least one comes again, hidden: of a stranger's ears nothing else is known."""
+_PAGE = re.compile(r"[0-9a-f]{16}")
 TRAINING = "T"
 """The number of the training item, on the page and in what comes back."""
 
@@ -143,7 +145,7 @@ def find(home: Path, page: str) -> tuple[Key, Evaluation]:
 
 
 def _files(home: Path, page: str) -> Iterator[Path]:
-    if page.isalnum():  # it comes from a file that anybody may have written, and is to name a file here
+    if _PAGE.fullmatch(page):  # it comes from a file that anybody may have written, and is to name a file here
         yield from home.glob(f"review*/{FOLDER}/{page}.json")
 
 
@@ -167,9 +169,20 @@ def _read(path: Path) -> Key:
         key, complaints = typed.load(path, Key)
     except typed.Unreadable as error:
         raise UserError(f"{error}; without this key nobody knows which clip was which.") from None
-    if complaints:
-        raise UserError(f"{complaints[0]}; with a damaged key nobody knows which clip was which.")
+    if complaints or not _is_whole(key):
+        wrong = complaints[0] if complaints else f"{path} is not as it was written"
+        raise UserError(f"{wrong}; with a damaged key nobody knows which clip was which.")
     return key
+
+
+def _is_whole(key: Key) -> bool:
+    """Every trial has a name of its own, and clips that are known."""
+    return (
+        bool(key.trials)
+        and len({trial.id for trial in key.trials}) == len(key.trials)
+        and all(0 < len(set(trial.order)) == len(trial.order) <= len(order.LETTERS) for trial in key.trials)
+        and all(set(trial.order) <= key.clips.get(trial.item, {}).keys() for trial in key.trials)
+    )
 
 
 def digests(evaluation: Evaluation, trials: list[order.Trial]) -> dict[str, dict[str, str]]:
