@@ -201,8 +201,9 @@ def _listening(command: Command) -> None:
     one.add_argument("dir", type=Path, metavar="DIR", help="the folder of an earlier round; it is only read")
     one.add_argument("--name", metavar="N", help="name of the run (default: the folder's)")
 
-    one = command("share", "shares.share", "a blind listening page to send to somebody")
-    _with_run(one)
+    text = "a blind listening page to send to somebody; of several runs: one session across them"
+    one = command("share", "shares.share", text)
+    _with_run(one, nargs="+")
     one.add_argument("-o", "--output", type=Path, metavar="FILE", help="the page (default: listen-RUN.html here)")
     one.add_argument("--listener", metavar="NAME", help="whom it is for (default: the page asks)")
 

@@ -334,7 +334,7 @@ def markdown(places: Iterable[str] = PLACES) -> str:
 
 
 _IN_A_BROWSER = {
-    "space": " ", "left": "ArrowLeft", "right": "ArrowRight", "up": "ArrowUp", "down": "ArrowDown",
+    "space": " ", "enter": "Enter", "left": "ArrowLeft", "right": "ArrowRight", "up": "ArrowUp", "down": "ArrowDown",
     "question_mark": "?", "comma": ",", "full_stop": ".", "left_square_bracket": "[", "right_square_bracket": "]",
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from engine.contract.config import Review
 from engine.contract.errors import UserError
 from tests.audio.parts import Chromium, wait_for
 from tests.review.clips import PROMPTS, make_evaluation, write_clip
+from tests.review.many import a_run
 from tui import cli, keys
 from tui.commands.shares import page_keys
 from tui.review import shared
@@ -96,7 +97,8 @@ def test_the_prompt_that_comes_again_is_not_marked(tmp_path: Path, evaluation: E
 def test_what_the_keys_do_is_what_the_table_of_keys_says(tmp_path: Path, evaluation: Evaluation) -> None:
     said = data_of(write(evaluation, tmp_path))["keys"]
     of_table = {keys.shown(key): a.meaning for a in keys.of("listen") for key in a.keys.split(",")}
-    assert {one["shown"]: one["meaning"] for one in said if one["does"] != "help"}.items() <= of_table.items()
+    elsewhere = ("help", "go_on")  # of every place; and here no names are shown in the end
+    assert {one["shown"]: one["meaning"] for one in said if one["does"] not in elsewhere}.items() <= of_table.items()
     assert {one["key"] for one in said} >= {" ", "a", "b", "c", "1", "5", "ArrowDown", "t", "i", "u", "?"}
     assert "d" not in {one["key"] for one in said}, "there is no clip D"
     assert "all_bad" in {one["does"] for one in data_of(write(evaluation, tmp_path, mode="ranking"))["keys"]}
@@ -253,6 +255,61 @@ def test_equal_clips_are_not_told_apart_by_their_pictures(opened: Opens, tmp_pat
     page = opened(write(open_evaluation(twins), tmp_path, min_listen=0.2))
     wait_for(lambda: page.run("(hear(), session.wasHeard(session.trial, 'A'))"))
     assert page.run("seen.size") == 0
+
+
+@pytest.mark.browser
+def test_capitals_name_the_clips_that_get_a_tag_and_enter_goes_on(
+    opened: Opens, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    page = opened(write(evaluation, tmp_path, min_listen=0.1, advance="enter"))
+    for letter in "ABC":
+        page.press(letter.lower())
+        wait_for(lambda x=letter: page.run(f"(hear(), session.wasHeard(session.trial, '{x}'))"))
+    for key in ("t", "A", "B", "n"):
+        page.press(key)
+    tags = "['A', 'B', 'C'].map(x => session.rating(session.trial, x).tags.join())"
+    assert page.run(tags) == ["noise", "noise", ""]
+    page.press("u")
+    assert page.run(tags) == ["noise", "", ""]
+    page.press("c")
+    page.press("2")
+    assert page.run("session.letter") == "C", "a score alone goes nowhere"
+    page.press("Enter")
+    wait_for(lambda: page.run("session.letter") == "A")
+
+
+# Several runs
+
+
+def test_a_page_over_several_runs_is_one_session_and_is_collected_by_its_name_or_a_run_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    for number, name in enumerate(("rank12", "rank16")):
+        a_run(runs, name, 300 + 100 * number)
+    out = tmp_path / "page.html"
+    command = ["--runs", str(runs)]
+    assert cli.main([*command, "share", "rank12", "rank16", "-o", str(out), "--listener", "anna"]) == 0
+    said = capsys.readouterr().out
+    assert "mgl-tui collect rank12+rank16 FILE" in said
+    assert "rank1" not in re.sub(r"base64,[A-Za-z0-9+/=]*", "", out.read_text())
+    session = open_evaluation(runs / "sessions" / "rank12+rank16")
+    (key,) = [shared.key_for(session, Review(), "anna")]
+    for listener, run in (("anna", "rank12+rank16"), ("ben", "rank16")):
+        points = {"base": 2, "rank12": 3, "rank16": 5}
+        trials = {
+            number: {x: {"score": points[trial.model(x)], "heard": 2.0} for x in trial.letters}
+            for number, trial in key.numbered().items()
+        }
+        file = tmp_path / f"{listener}.json"
+        file.write_text(
+            json.dumps(
+                {"format": "mgl-tui answers", "version": 1, "page": key.page, "listener": listener, "trials": trials}
+            )
+        )
+        assert cli.main([*command, "collect", run, str(file)]) == 0
+    assert load_results(session.home).means() == {"base": 2.0, "rank12": 3.0, "rank16": 5.0}
+    assert load_results(runs / "rank16").sessions == ()
 
 
 # Bad input

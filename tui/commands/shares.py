@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.contract.rundir import RunDir
 from tui import keys
 from tui.commands import find, say
 
@@ -14,19 +15,25 @@ if TYPE_CHECKING:
 
 CAN = (
     "play", "switch", "clip", "seek", "restart", "next_unheard", "loop", "loop_from", "loop_to", "score", "all_bad",
-    "tag", "note", "undo", "prompt", "help",
+    "tag", "go_on", "note", "undo", "prompt", "help",
 )  # fmt: skip
 """Actions of Listen that a page has."""
+MEANINGS = {"go_on": "Go on to the next clip that is not judged; after the last, to the end."}
+"""Of what a page does otherwise: it shows no names."""
 HINTS = 90
 """Characters of its line of keys."""
 
 
 def share(args: argparse.Namespace) -> int:
     """Write a page for a listener, and say how to go on."""
+    from tui.review import across
     from tui.review.evaluation import open_evaluation
     from tui.review.share import share as write_page
 
-    run = find.run_or_clips(args, args.run)
+    chosen = [find.run_or_clips(args, name) for name in args.run]
+    run = (
+        chosen[0] if len(chosen) == 1 else RunDir(across.open_across(find.runs_dir(args), [one.path for one in chosen]))
+    )
     listener = args.listener or ""
     out = args.output or Path("-".join(["listen", run.path.resolve().name, *filter(None, [listener])]) + ".html")
     evaluation = open_evaluation(run.path)
@@ -43,7 +50,7 @@ def share(args: argparse.Namespace) -> int:
         )
     say.line(f"{page.path}: {prompts} prompts{hidden}, {page.size / 1e6:.1f} MB, {page.codec}")
     say.line(f"send it{f' to {listener}' if listener else ''}; bring in what comes back with")
-    say.line(f"  mgl-tui collect {args.run} FILE")
+    say.line(f"  mgl-tui collect {run.name if len(chosen) > 1 else args.run[0]} FILE")
     return 0
 
 
@@ -52,4 +59,7 @@ def page_keys() -> Keys:
     from tui.review.share import Keys
 
     hints = keys.hints("listen", HINTS, lambda action: action.does in CAN)
-    return Keys(keys.for_pages("listen", CAN), [(hint.key, hint.label) for hint in hints])
+    every = [
+        {**one, "meaning": MEANINGS.get(str(one["does"]), one["meaning"])} for one in keys.for_pages("listen", CAN)
+    ]
+    return Keys(every, [(hint.key, hint.label) for hint in hints])

@@ -124,6 +124,7 @@ def _data(
         "format": answers.FORMAT, "version": answers.VERSION, "page": key.page, "listener": key.listener,
         "mode": key.mode, "tags": [[letter, plain(tag)] for letter, tag in tag_letters(review.tags).items()],
         "minListen": review.min_listen, "restartOnSwitch": review.restart_on_switch, "mustRate": review.must_rate,
+        "advance": review.advance,
         # Where some clips are one and the same, pictures would say which.
         "picturesLate": bool(evaluation.same_weights), "hints": [list(hint) for hint in keys.hints],
         "keys": [one for one in keys.every if _does_something(one, key.mode, most)], "trials": trials,

@@ -24,6 +24,7 @@ from tui.review import order
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.session import draw_trials, review_path
 from tui.review.state import Moment, read_state
+from tui.runs import sessions
 
 VERSION = 1
 FOLDER = "shared"
@@ -133,12 +134,13 @@ def write(evaluation: Evaluation, key: Key) -> Path:
 
 
 def find(home: Path, page: str) -> tuple[Key, Evaluation]:
-    """The key of a page that was made from this run, and the clips it is about.
+    """The key of a page that was made from this run, or from it and others, and the clips it is about.
 
     UserError, with the run that it was made from where that is beside this one, when it was not made from this one.
     """
-    for path in _files(home, page):
-        return _read(path), open_evaluation(home, _set_of(path))
+    for folder in (home, *(membership.session for membership in sessions.of_run(home))):
+        for path in _files(folder, page):
+            return _read(path), open_evaluation(folder, _set_of(path))
     others = sorted(run.name for run in home.parent.glob("*") if run != home and next(_files(run, page), None))
     where = f"it was made from {others[0]}: collect it there" if others else "collect it where it was made"
     raise UserError(f"no page {page[:16]} was made from {home.name}; {where}.")

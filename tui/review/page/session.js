@@ -177,8 +177,8 @@ class Session {
     return (clips[letter] ??= { value: null, tags: [], note: "", heard: 0 });
   }
 
-  remember(before, what) {
-    const { allBad, letter } = this.state;
+  remember(before, what, letter = this.letter) {
+    const { allBad } = this.state;
     const step = { number: this.trial.number, letter, before: { ...before, allBad: allBad.includes(this.trial.number) }, what };
     this.state.steps = [...this.state.steps, structuredClone(step)].slice(-STEPS);
     this.state.sent = false;
@@ -209,11 +209,16 @@ class Session {
     this.state.allBad = bad ? [...rest, this.trial.number] : rest;
   }
 
-  toggleTag(tag) {
-    const { tags } = this.own();
-    if (!tags.includes(tag)) this.mustBeHeard();
-    this.remember({ tags }, `tag ${tag} of ${this.letter}`);
-    this.own().tags = tags.includes(tag) ? tags.filter((each) => each !== tag) : [...tags, tag];
+  // Gives these clips a tag, by default the one under the cursor; takes it off when all of them have it.
+  toggleTag(tag, letters = []) {
+    const clips = letters.length ? letters : [this.letter];
+    const lacking = clips.filter((letter) => !this.rating(this.trial, letter).tags.includes(tag));
+    this.mustBeHeard(lacking);
+    for (const letter of lacking.length ? lacking : clips) {
+      const { tags } = this.own(letter);
+      this.remember({ tags }, `tag ${tag} of ${letter}`, letter);
+      this.own(letter).tags = lacking.length ? [...tags, tag] : tags.filter((each) => each !== tag);
+    }
     this.save();
   }
 

@@ -14,7 +14,7 @@ let shown = null; // the trial whose clips are in the player
 let heardBefore = {}; // seconds by letter, before they were put there
 let savedAt = 0;
 let loopFrom = 0;
-let choosingTag = false;
+let choosingTag = null; // the letters of the clips that are to get a tag, while its letter is waited for
 let writing = null; // the note as it was when writing began
 let seen = new Set(); // letters whose picture is shown
 
@@ -74,7 +74,11 @@ function goAndPlay(at, letter) {
   play(letter, 0);
 }
 
-function afterJudgement() {
+function judged() {
+  if (data.advance === "score") does.go_on();
+}
+
+function goOn() {
   if (session.complete) {
     player.pause();
     return finish();
@@ -116,15 +120,20 @@ const does = {
     const again = session.rating(session.trial, session.letter).value !== null;
     if (!attempt(() => session.rate(value))) return;
     say("");
-    if (!again) afterJudgement();
+    if (!again) judged();
   },
   all_bad: () => {
     hear(true);
-    if (attempt(() => session.toggleAllBad()) && session.isAllBad(session.trial)) afterJudgement();
+    if (attempt(() => session.toggleAllBad()) && session.isAllBad(session.trial)) judged();
   },
   tag: () => {
-    choosingTag = true;
-    say("The letter of a tag, or esc.");
+    hear(true);
+    choosingTag = [];
+    say("The letter of a tag; capitals before it name clips; esc leaves.");
+  },
+  go_on: () => {
+    hear(true);
+    goOn();
   },
   note: () => byId("note").focus(),
   undo: () => {
@@ -151,9 +160,10 @@ function toPrompt(at) {
 }
 
 function giveTag(tag) {
-  choosingTag = false;
+  const letters = choosingTag ?? [];
+  choosingTag = null;
   hear(true);
-  if (attempt(() => session.toggleTag(tag))) say("");
+  if (attempt(() => session.toggleTag(tag, letters))) say("");
 }
 
 // Keys
@@ -162,7 +172,7 @@ const keys = new Map(data.keys.map((one) => [one.key, one]));
 
 function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("session").hidden) return;
-  if (event.target.matches("input, textarea")) return;
+  if (event.target.matches("input, textarea") || (event.key === "Enter" && event.target.matches("button, summary"))) return;
   // Full-width letters of an input method, and digits where they lie on the shift key.
   const typed = event.key.length === 1 ? event.key.normalize("NFKC").toLowerCase().replace("。", ".").replace("、", ",") : event.key;
   const key = keys.has(typed) || !/^Digit\d$/.test(event.code) ? typed : event.code[5];
@@ -179,10 +189,16 @@ function press(event) {
 function pressTag(event, key) {
   if (["Shift", "Tab"].includes(key)) return;
   event.preventDefault();
-  choosingTag = false;
+  if (session.audible(session.trial).includes(event.key)) {
+    const letters = session.audible(session.trial).filter((one) => choosingTag.includes(one) !== (one === event.key));
+    choosingTag = letters;
+    say(`The letter of a tag for ${letters.join(", ") || session.letter}; esc leaves.`);
+    return;
+  }
   const found = data.tags.find(([letter]) => letter === key);
   if (found) giveTag(found[1]);
-  else say(["Escape", "t", "Enter", " "].includes(key) ? "" : `No tag has the letter ${key}.`);
+  else choosingTag = null;
+  if (!found) say(["Escape", "t", "Enter", " "].includes(key) ? "" : `No tag has the letter ${key}.`);
   show();
 }
 
@@ -193,12 +209,16 @@ function button(text, action, parent, named = text) {
   made.type = "button";
   made.textContent = text;
   made.setAttribute("aria-label", named);
-  made.onclick = (event) => {
-    action(event);
-    show();
-  };
+  made.onclick = (event) => clicked(made, () => action(event), event);
   parent.append(made);
   return made;
+}
+
+// What a button does. One that was touched keeps no focus: the keys that follow are the page's.
+function clicked(one, action, event) {
+  if (event.detail) one.blur();
+  action();
+  show();
 }
 
 function drawLanes() {
@@ -312,7 +332,7 @@ function toClips() {
 function finish() {
   player.pause();
   hear(true);
-  choosingTag = false;
+  choosingTag = null;
   only("end");
   const left = session.total - session.done;
   byId("thanks").textContent = left ? "So far" : "Thank you";
@@ -433,7 +453,9 @@ const clicks = {
   begin, help: does.help, play: does.play, restart: does.restart, loop: does.loop, undo: does.undo, finish,
   before: () => does.prompt(-1), after: () => does.prompt(1), save: saveFile, copy: copyText, return: toClips,
 };
-for (const [id, action] of Object.entries(clicks)) byId(id).addEventListener("click", () => (action(), show()));
+for (const [id, action] of Object.entries(clicks)) {
+  byId(id).addEventListener("click", (event) => clicked(byId(id), action, event));
+}
 byId("name").addEventListener("keydown", (event) => event.key === "Enter" && begin());
 byId("sender").addEventListener("input", () => {
   session.state.name = byId("sender").value.trim();
