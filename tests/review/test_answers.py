@@ -10,10 +10,11 @@ import pytest
 
 from engine.contract.config import Review
 from engine.contract.errors import UserError
-from tests.review.clips import judge, make_evaluation, write_clip
+from tests.review.clips import judge, make_evaluation, make_run, write_clip
 from tui.review import shared
 from tui.review.collect import collect
 from tui.review.evaluation import Evaluation, open_evaluation
+from tui.review.notes import export
 from tui.review.results import results_of
 from tui.review.shared import Key
 
@@ -241,3 +242,18 @@ def test_a_name_that_no_file_can_have_is_still_a_listener(tmp_path: Path, evalua
     assert collect(evaluation, sent(tmp_path, answered(key, listener="../Jörg <b>"))).listener == "J-rg-b"
     assert collect(evaluation, sent(tmp_path, answered(key, listener="Анна"))).listener == f"listener-{key.page[:4]}"
     assert collect(evaluation, sent(tmp_path, answered(key, listener="gate"))).listener == "gate-listener"
+
+
+def test_the_notes_say_how_each_listened(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs")
+    evaluation = open_evaluation(run.path)
+    key = made(evaluation)
+    collect(evaluation, sent(tmp_path, answered(key, 3)))
+    rows = [{"text_prompt": item.text, "selected_model": "best"} for item in evaluation.items]
+    collect(evaluation, sent(tmp_path, rows, "rater.json"))
+    (notes,) = export(run)
+    said = notes.read_text()
+    assert "9 of 27 clips scored blind, on a shared page, which shows no names" in said
+    assert "min of sound through shared page" in said
+    assert "picked best 8 times elsewhere; whether blind, and in what order, is not known" in said
+    assert "never played in the panel" not in said

@@ -21,10 +21,7 @@ from tui.review import answers, order, shared
 from tui.review.answers import Answers
 from tui.review.evaluation import Evaluation, Item
 from tui.review.session import review_path
-from tui.review.state import Rating, State, read_state
-
-PICKS = "picks"
-"""What stands for the page in a session of picks."""
+from tui.review.state import PICKS, Rating, State, read_state
 
 
 class Pick(msgspec.Struct, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from tui.review.blocks import Block, Break, Code, Folded, Heading, Line, Paragra
 from tui.review.evaluation import Clip, Evaluation, Item
 from tui.review.report import Report
 from tui.review.results import Judgement, Results
-from tui.review.state import State
+from tui.review.state import PICKS, State
 from tui.runs import gate
 
 OF_THE_PANEL = ("panel", "audio", "runs", "run")
@@ -176,14 +177,13 @@ def _session_line(results: Results, session: State) -> Line:
     who = session.listener
     judged = [j for j in results.judgements if j.listener == who]
     given = [j for j in judged if j.value is not None]
-    said = [f"{len(given)} of {len(judged)} clips {'ranked' if session.mode == 'ranking' else 'scored'}"]
-    if session.revealed is None:
-        said[0] += " blind, names not shown yet"
-    elif session.revealed.early:
-        done, total = session.revealed.done, session.revealed.total
-        said[0] += f"; names were shown early, at {done} of {total} judgements, and what came after was not blind"
-    else:
-        said[0] += " blind, names shown after the last judgement"
+    if session.page == PICKS:
+        chosen = Counter(results.canonical(j.model) for j in judged if j.rank == 1).most_common()
+        picked = ", ".join(f"{results.label(model)} {count} times" for model, count in chosen)
+        return [Strong(who), f": picked {picked} elsewhere; whether blind, and in what order, is not known."]
+    said = [
+        f"{len(given)} of {len(judged)} clips {'ranked' if session.mode == 'ranking' else 'scored'}{_blind(session)}"
+    ]
     after = sum(not j.blind for j in judged)
     if after:
         said.append(f"{after} judgements were given or changed with the names shown")
@@ -203,8 +203,22 @@ def _session_line(results: Results, session: State) -> Line:
     return [Strong(who), ": " + ". ".join(part[0].upper() + part[1:] for part in said) + "."]
 
 
+def _blind(session: State) -> str:
+    """Whether the listener saw names, and when."""
+    if session.page:
+        return " blind, on a shared page, which shows no names"
+    if session.revealed is None:
+        return " blind, names not shown yet"
+    if session.revealed.early:
+        done, total = session.revealed.done, session.revealed.total
+        return f"; names were shown early, at {done} of {total} judgements, and what came after was not blind"
+    return " blind, names shown after the last judgement"
+
+
 def _sittings(session: State) -> str:
-    minutes = sum(entry.seconds for entry in session.played) / 60
+    # A page counts what was heard of each clip, and not when.
+    heard = [rating.heard for clips in session.ratings.values() for rating in clips.values()] if session.page else []
+    minutes = (sum(heard) + sum(entry.seconds for entry in session.played)) / 60
     sound = f"{minutes:.1f} min of sound through {', '.join(session.outputs)}" if session.outputs else ""
     sittings = ", ".join(
         f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(s.start))} ({(s.end - s.start) / 60:.0f} min)"

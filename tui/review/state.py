@@ -18,6 +18,8 @@ from engine.contract.errors import UserError
 from tui.review import order
 
 VERSION = 1
+PICKS = "picks"
+"""What stands for the page of a session of picks that other tools took down."""
 OF_THE_TRIAL = ("all_bad", "elsewhere")
 """What is said of all clips of a trial at once: a list of trials in the file, true or false in a step."""
 Score: TypeAlias = Annotated[int, Meta(ge=1, le=5)]

@@ -162,7 +162,8 @@ class NextScreen(Place, Background):
             return "not listened to yet"
         judged = sum(j.value is not None for j in results.judgements)
         early = any(s.revealed and s.revealed.early for s in results.sessions)
-        return f"{judged} of {len(results.judgements)} judged, {'not blind' if early else 'blind'}"
+        blind = not early and all(j.blind for j in results.judgements)
+        return f"{judged} of {len(results.judgements)} judged, {'blind' if blind else 'not blind'}"
 
     def _listed(self) -> list[dict[str, Any]]:
         """The advice that fires; with the evidence of every rule, all of it."""
