@@ -38,9 +38,7 @@ def delete(args: argparse.Namespace) -> int:
     runs = [find.kept_run(args, name) for name in args.run]
     for run in runs:
         keeping.refuse_needed(run, "deleted")
-        made = keeping.children(run)
-        of = f"; {', '.join(made)} was made from it" if made else ""
-        say.aside(f"{run.name}: {size(disk.usage(run.path))}{of}")
+        say.aside(f"{run.name}: {size(disk.usage(run.path))}{keeping.told_of(run)}")
     _ask(args, f"Delete {len(runs)} {'run' if len(runs) == 1 else 'runs'} for good?", "mgl-tui archive puts runs away.")
     for run in runs:
         keeping.delete(run)

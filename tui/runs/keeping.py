@@ -169,6 +169,13 @@ def refuse_needed(run: RunDir, what: str) -> None:
             raise UserError(f"{other.name}, which waits, begins from {run.name}; it cannot be {what} before that.")
 
 
+def told_of(run: RunDir) -> str:
+    """Who loses something when a run is deleted, as the end of a sentence; empty for nobody."""
+    heard = [f"the session {membership.session.name} has its clips" for membership in sessions.of_run(run.path)]
+    made = children(run)
+    return "".join(f"; {part}" for part in [*heard, *([f"{', '.join(made)} came from it"] if made else [])])
+
+
 def children(run: RunDir) -> list[str]:
     """Names of the runs that were made from this one."""
     known = _naming(run.name, everywhere(folder_of(run)))

@@ -51,9 +51,7 @@ def remove(panel: Panel, summary: RunSummary) -> None:
     if run.path.parent.name != ARCHIVE:
         said = "it stays on the disk; z shows it, x brings it back"
         choices["a"] = Choice("a", "move it to the archive", said), lambda: _archived(panel, run)
-    made = keeping.children(run)
-    of = f"; {', '.join(made)} came from it" if made else ""
-    said = f"{size(summary.held.total)}; nothing brings it back{of}"
+    said = f"{size(summary.held.total)}; nothing brings it back{keeping.told_of(run)}"
     choices["d"] = Choice("d", "delete it for good", said), lambda: _deleted(panel, [run])
     away = list_runs(panel.runs_dir / ARCHIVE)
     if away:
