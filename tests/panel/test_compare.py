@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from engine.contract.config import Settings, override
+from engine.contract.events import EventLog
+from engine.contract.rundir import create
 from tests.panel.listening import panel, running, text, until
 from tests.review.clips import judge, make_run, write_events
 from tui.app import PanelApp
 from tui.places.compare.overlay_chart import OverlayChart
 from tui.places.compare.screen import CompareScreen
 from tui.review.evaluation import open_evaluation
+from tui.runs import gate
 
 
 @pytest.fixture
@@ -150,3 +153,60 @@ async def test_measures_of_the_model_stand_below_the_settings_and_in_the_markdow
     assert "## Measures of best, means over the prompts" in file.read_text()
     assert "| loudness | -27.0 LUFS | – | -27.0 LUFS |" in file.read_text()
     assert "| Fréchet, whole set | 9.5 | – | – |" in file.read_text()
+
+
+def with_clip_losses(folder: Path, name: str, more: float, parent: str = "") -> Path:
+    """A run whose best valid losses on eight clips lie so much higher than those of another."""
+    run = make_run(folder, name, settings=override(Settings(), [f"run.parent={parent}"]), clips=False)
+    base = [4.0 + 0.1 * clip for clip in range(8)]
+    with EventLog(run.events) as log:
+        log.write("start", total_steps=10, train_clips=8, valid_clip_ids=[f"c{clip}" for clip in range(8)])
+        log.write("valid", step=0, loss=sum(base) / 8, per_clip=base)
+        better = [loss - 1 + more for loss in base]
+        log.write("valid", step=10, loss=sum(better) / 8, per_clip=better)
+        log.write("best", step=10, loss=sum(better) / 8)
+        log.write("state", state="done")
+    return run.path
+
+
+async def test_the_ranking_stands_on_top_with_losses_listening_and_the_gate(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    worse = with_clip_losses(folder, "worse", 0.25)
+    better = with_clip_losses(folder, "better", 0.0)
+    gate.decide(better, "extend", "the groove is there", "anna")
+    app = panel(folder, mode="compare")
+    app.marked = [worse, better]
+    async with running(app, size=(200, 50)) as pilot:
+        await until(pilot, lambda: "Ranking" in text(app))
+        lines = [line for line in text(app).splitlines() if line.startswith(("│ 1 ", "│ 2 "))]
+        assert "better" in lines[0]
+        assert "extend" in lines[0]
+        assert "+0.250 · 8/8 · p = 0.008" in lines[1]
+        assert "better is better than worse on 8 of 8 valid clips, p = 0.008." in text(app)
+
+
+async def test_what_the_ranking_has_no_room_for_is_read_in_full(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    long = "a-run-whose-name-is-longer-than-any-column-of-a-small-terminal"
+    paths = [with_clip_losses(folder, name, more) for name, more in ((long, 0.1), ("other", 0.0), ("third", 0.2))]
+    app = panel(folder, mode="compare")
+    app.marked = paths
+    async with running(app, size=(80, 24)) as pilot:
+        await until(pilot, lambda: "Ranking" in text(app))
+        assert long not in text(app)
+        await pilot.press("W")
+        await until(pilot, lambda: long in text(app).replace("\n", ""))
+
+
+async def test_a_run_that_waits_is_never_compared_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    with_clip_losses(folder, "parent", 0.0)
+    with_clip_losses(folder, "child", 0.1, parent="parent")
+    waiting = create(folder, "waiting", override(Settings(), ["run.parent=child"]))
+    app = panel(folder, run="waiting", mode="compare")
+    async with running(app) as pilot:
+        await until(pilot, lambda: screen(app)._sides)
+        assert waiting.name not in [side.name for side in screen(app)._sides]
+        app.show_run(folder / "child")
+        await pilot.press("R", "C")
+        await until(pilot, lambda: [side.name for side in screen(app)._sides] == ["parent", "child"])

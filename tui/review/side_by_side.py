@@ -22,6 +22,9 @@ OF_THE_PANEL = ("panel", "audio", "runs", "run", "review")
 """Sections that say nothing about a run's training."""
 
 
+AGAINST_BASE = "best over base, W-T-L"
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the runs."""
@@ -92,7 +95,7 @@ def listening_rows(sides: Sequence[Side]) -> list[tuple[str, list[str]]]:
     models = list(dict.fromkeys(m for side in sides if side.results for m in side.results.models))
     return [
         ("mean " + "/".join(models), [_means(side.results, models) for side in sides]),
-        ("best over base, W-T-L", [_against_base(side.results) for side in sides]),
+        (AGAINST_BASE, [_against_base(side.results) for side in sides]),
         ("tags of best", [_tags(side.results) for side in sides]),
         ("listened by", [_listeners(side.results) for side in sides]),
     ]

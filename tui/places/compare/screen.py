@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -14,14 +13,18 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
 from engine.contract.errors import UserError
+from engine.contract.rundir import RunDir, is_run
 from tui import keys
 from tui.places.background import Background
+from tui.places.compare import words
 from tui.places.compare.overlay_chart import LOOKS, OverlayChart
 from tui.places.place import Place, RunsChanged
 from tui.places.sound.screen import PlayerNews, SoundScreen
 from tui.review.notes import write_comparison
+from tui.review.ranking import Ranking, ranking
 from tui.review.results import Results
 from tui.review.side_by_side import (
+    AGAINST_BASE,
     SamePrompt,
     Side,
     clip_of,
@@ -29,13 +32,12 @@ from tui.review.side_by_side import (
     load_side,
     markdown,
     measure_rows,
-    paired_losses,
     prompts,
     same_prompt,
     settings_rows,
     without_settings,
 )  # fmt: skip
-from tui.text import cut, fit, short
+from tui.text import cut, fit
 from tui.widgets.lines import Lines, frame
 
 MOST_RUNS = len(LOOKS)
@@ -54,6 +56,7 @@ class CompareScreen(Place, Background):
         super().__init__()
         self._paths: list[Path] = []
         self._sides: list[Side] = []
+        self._ranking = Ranking((), ())
         self._every = False
         self._prompt = 0
         self._model = "best"
@@ -61,6 +64,7 @@ class CompareScreen(Place, Background):
         self._run = 0
 
     def body(self) -> ComposeResult:
+        yield Lines(id="ranking", classes="card")
         yield OverlayChart(id="overlay")
         with Container(id="compare-below"):
             with VerticalScroll(id="differ-card", classes="card"):
@@ -91,29 +95,34 @@ class CompareScreen(Place, Background):
         self._read()
 
     def _chosen(self) -> list[Path]:
-        """The marked runs; without two of them, the one that is shown (or the newest) and the one it was made from."""
+        """The marked runs; without two of them, the one that is shown (or the newest) and the one it was made from,
+        or where that is not known the one before. Runs that only wait have nothing to compare.
+        """
         marked = [path for path in self.panel.marked if path.is_dir()]
         if len(marked) >= 2:
             return marked[:MOST_RUNS]
-        # A run that only waits has nothing to compare.
-        newest = [s.path for s in sorted(self.panel.summaries, key=lambda s: -s.started) if s.state != "waiting"]
-        last = marked[0] if marked else self.panel.shown_path or (newest[0] if newest else None)
+        begun = [s.path for s in sorted(self.panel.summaries, key=lambda s: -s.started) if s.state != "waiting"]
+        wanted = [*marked, *([self.panel.shown_path] if self.panel.shown_path else [])]
+        last = next((path for path in wanted if not _waits(path)), begun[0] if begun else None)
         if last is None:
             return []
         summary = self.panel.summary(last)
         parent = last.parent / summary.parent if summary is not None and summary.parent else None
-        later = newest.index(last) + 1 if last in newest else 0
-        return [*([parent] if parent is not None else newest[later : later + 1]), last]
+        if parent in begun:
+            return [parent, last]
+        later = begun.index(last) + 1 if last in begun else 0
+        return [*begun[later : later + 1], last]
 
     def _read(self, again: bool = False) -> None:
         paths = self._chosen()
         if paths != self._paths or again:
             self._paths = paths
-            self.look_up(lambda: [load_side(path) for path in paths], self._have, group="sides")
+            self.look_up(lambda: _looked_up(paths), self._have, group="sides")
         elif not paths:
             self._write()
 
-    def _have(self, sides: list[Side]) -> None:
+    def _have(self, found: tuple[list[Side], Ranking]) -> None:
+        sides, self._ranking = found
         self._sides, self._clips, self._run = sides, None, max(0, len(sides) - 1)
         self._prompt = min(self._prompt, max(0, len(prompts(sides)) - 1))
         self._write()
@@ -123,6 +132,11 @@ class CompareScreen(Place, Background):
     def _write(self) -> None:
         if not self.is_mounted:
             return
+        width = max(40, self.size.width - 4)
+        ranks = self.query_one("#ranking", Lines)
+        ranks.display = bool(self._sides)
+        ranks.title("Ranking by valid loss, clip by clip")
+        ranks.show(words.ranks(self._ranking, width), whole=words.ranks_in_full(self._ranking))
         self.query_one(OverlayChart).show_runs([(side.name, side.history) for side in self._sides])
         self._write_settings()
         self._write_heard()
@@ -157,7 +171,7 @@ class CompareScreen(Place, Background):
         title = "Settings" if self._every else "Settings that differ"
         frame(card, title, f"{equal} equal · = {'hides' if self._every else 'shows'} them")
         width = self._card_width
-        shown = [self._row(name, [_value(v) for v in values], width) for name, values in rows]
+        shown = [self._row(name, [words.value(v) for v in values], width) for name, values in rows]
         if len(self._sides) < 2:
             shown.append(Content.styled("One run only: space in Runs marks others for Compare.", "$quiet"))
         elif strangers := without_settings(self._sides):
@@ -168,10 +182,9 @@ class CompareScreen(Place, Background):
         if found:
             shown += [Content(""), Content.styled(f"Measured of {self._model}, means over the prompts", "$quiet")]
             shown += [self._row(name, values, width) for name, values in found]
-        said = [line for text in paired_losses(self._sides) for line in textwrap.wrap(text, width)]
-        whole = [_in_full(self._sides, name, [_value(v) for v in values]) for name, values in rows]
-        whole += [_in_full(self._sides, name, values) for name, values in found]
-        lines.show([self._head(width), *shown, Content(""), *map(Content, said)], whole=[*whole, "", *said])
+        whole = [words.in_full(self._sides, name, [words.value(v) for v in values]) for name, values in rows]
+        whole += [words.in_full(self._sides, name, values) for name, values in found]
+        lines.show([self._head(width), *shown], whole=whole)
 
     @property
     def _card_width(self) -> int:
@@ -180,8 +193,10 @@ class CompareScreen(Place, Background):
 
     def _write_heard(self) -> None:
         card, lines = self.query_one("#heard-card"), self.query_one("#heard", Lines)
-        rows = listening_rows(self._sides)
+        rows = [row for row in listening_rows(self._sides) if row[0] != AGAINST_BASE]  # that is in the ranking
         width = self._card_width
+        for each in (card, self.query_one("#compare-below")):
+            each.set_class(not rows, "-unheard")
         if not rows:
             frame(card, "Listening", None)
             said = "Nothing has been judged to the end yet; L listens to the run that is shown."
@@ -191,7 +206,7 @@ class CompareScreen(Place, Background):
         count = max((results.evaluation.prompts for results in found), default=0)
         frame(card, f"Listening · {count} prompts", None)
         shown = [self._head(width), *(self._row(name, values, width) for name, values in rows)]
-        lines.show(shown, whole=[_in_full(self._sides, name, values) for name, values in rows])
+        lines.show(shown, whole=[words.in_full(self._sides, name, values) for name, values in rows])
 
     def _write_prompt(self) -> None:
         lines = self.query_one("#same-prompt", Lines)
@@ -323,15 +338,11 @@ class CompareScreen(Place, Background):
             self.notify(str(error), severity="error")
 
 
-def _in_full(sides: list[Side], name: str, values: list[str]) -> Content:
-    """A row of which no cell is cut."""
-    cells = (f"{side.name}: {value}" for side, value in zip(sides, values, strict=False))
-    return Content.assemble((f"{name}  ", "$quiet"), " · ".join(cells))
+def _waits(path: Path) -> bool:
+    # The list of runs may not be read yet; a run that has not begun has no log.
+    return is_run(path) and not RunDir(path).events.exists()
 
 
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return short(value)
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "–" if value is None else str(value)
+def _looked_up(paths: list[Path]) -> tuple[list[Side], Ranking]:
+    sides = [load_side(path) for path in paths]
+    return sides, ranking(sides)
