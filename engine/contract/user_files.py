@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.contract.errors import UserError
@@ -45,6 +47,21 @@ def write(real: Path, content: str | bytes, remedy: str) -> None:
             real.chmod(mode)
     except (OSError, ValueError) as error:
         raise UserError(f"{real} cannot be written ({_reason(error)}); {remedy}.") from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other edits of this program, in whatever process, out of a folder meanwhile."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be opened ({error.strerror}); make it readable.") from None
+    try:
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _reason(error: Exception) -> str:

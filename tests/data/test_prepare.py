@@ -330,6 +330,16 @@ def test_the_caption_is_the_first_that_says_anything_or_what_was_asked_for_joine
         captions("d", captions=["tagz"])
 
 
+def test_a_table_of_the_tracks_gives_their_captions_by_text_or_by_fields(tmp_path: Path) -> None:
+    raw = tracks(tmp_path / "raw", 3, 3)
+    (raw / "metadata.csv").write_text("file_name,genre,mood\nsong a.wav,dub,dark\nsong b.wav,,\n")
+    (raw / "metadata.json").write_text("{")
+    found = made(tmp_path / "out", raw)
+    said = {entry["track"]: entry["text"] for entry in entries(tmp_path / "out")}
+    assert said == {"song a": "dub, dark", "song b": "song b", "song c": "song c"}
+    assert any("metadata.json" in told for told in found["unread_captions"])
+
+
 def test_a_second_call_adds_only_what_is_new_and_leaves_captions_that_were_mended(tmp_path: Path) -> None:
     raw, out = tracks(tmp_path / "raw", 6), tmp_path / "out"
     made(out, raw)
@@ -391,6 +401,25 @@ def test_the_data_set_may_lie_in_the_source_and_the_source_in_the_data_set(tmp_p
     assert made(around, around)["new_tracks"] == 0
 
 
+def test_a_call_that_comes_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.wav").touch()
+    for sources in ([tmp_path / "raw"], [tmp_path / "gone"]):
+        with pytest.raises(UserError):
+            made(tmp_path / "out", *sources)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_the_data_set_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    raw, out = tracks(tmp_path / "raw", 2, 3), tmp_path / "out"
+    out.mkdir()
+    (out / "train").touch()
+    with pytest.raises(UserError, match="train cannot be written"):
+        made(out, raw)
+    (out / "train").unlink()
+    assert made(out, raw)["clips"] == 2
+
+
 def test_nothing_of_somebody_else_is_written_over(tmp_path: Path) -> None:
     raw, out = tracks(tmp_path / "raw", 3), tmp_path / "out"
     (out / "train").mkdir(parents=True)
@@ -405,7 +434,7 @@ def test_nothing_of_somebody_else_is_written_over(tmp_path: Path) -> None:
     (other / "metadata.json").write_text('[{"audio": "a.wav", "text": "mine"}]')
     with pytest.raises(UserError, match="prepare did not write"):
         made(other, raw)
-    assert sorted(path.name for path in other.iterdir() if path.name != ".prepare") == ["metadata.json"]
+    assert [path.name for path in other.iterdir()] == ["metadata.json"]
     with pytest.raises(UserError, match="cut as 2s and not as 3s"):
         made(out, raw, way=Way(3))
 

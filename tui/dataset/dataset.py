@@ -86,7 +86,7 @@ class Dataset:
         wanted = [change for change in changes if _differs(change)]
         if not wanted:
             return "Nothing to change."
-        with files.alone(self.folder):
+        with user_files.alone(self.folder):
             moved = ""
             try:
                 puts = self._write(_by_file(wanted), self._puts)
@@ -109,7 +109,7 @@ class Dataset:
         by_file: dict[Path, list[_Put]] = defaultdict(list)
         for put in edit.puts:
             by_file[put.file].append(put._replace(before=put.after, after=put.before))
-        with files.alone(self.folder):
+        with user_files.alone(self.folder):
             try:
                 self._write(by_file, _back)
             except UserError:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.contract import user_files
@@ -23,21 +20,6 @@ Stamp = tuple[int, int, int]
 
 class ChangedMeanwhile(Exception):
     """Another program wrote the file after it was read."""
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other edits of this program, in whatever process, out of a folder meanwhile."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be opened ({error.strerror}); make it readable.") from None
-    try:
-        with suppress(OSError):  # some network disks know no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 class File:

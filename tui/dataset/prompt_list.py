@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.contract import prompts
+from engine.contract import prompts, user_files
 from engine.contract.errors import UserError
 from engine.contract.prompts import Prompt
 from engine.contract.text import is_empty, plain
@@ -71,7 +71,7 @@ class PromptList:
         if not self._before:
             raise UserError("There is nothing to take back: no prompt was edited since the file was opened.")
         before, after, said = self._before[-1]
-        with files.alone(self.path.parent):
+        with user_files.alone(self.path.parent):
             file = files.File(self.path)
             if file.text != after:
                 raise UserError(f"{self.path} was changed by another program since; take it back there.")
@@ -87,7 +87,7 @@ class PromptList:
                 self.path.touch()
         except OSError as error:
             raise UserError(f"{self.path} cannot be made ({error.strerror}); set evaluate.prompts_file.") from None
-        with files.alone(self.path.parent):
+        with user_files.alone(self.path.parent):
             known = self.prompts
             if self.path.stat().st_size:
                 self.reload()

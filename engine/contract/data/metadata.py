@@ -91,15 +91,19 @@ def _from_other_layouts(folder: Path) -> list[Clip]:
 
 
 def _from_file(file: Path, folder: Path) -> Iterator[Clip]:
+    for number, row in enumerate(rows(file), start=1):
+        yield _clip(row, file, number, folder)
+
+
+def rows(file: Path) -> list[Any]:
+    """The entries of a metadata file, whatever they hold. Raises UserError when it cannot be read."""
     try:
         text = decoded(file.read_bytes())
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror or error}); make it readable.") from None
     except ValueError as error:
         raise UserError(f"{file} {error}; save it as UTF-8, such as with `{TO_UTF_8}`.") from None
-    rows = {".jsonl": _json_lines, ".csv": _csv_rows}.get(file.suffix.lower(), _json_list)(text, file)
-    for number, row in enumerate(rows, start=1):
-        yield _clip(row, file, number, folder)
+    return {".jsonl": _json_lines, ".csv": _csv_rows}.get(file.suffix.lower(), _json_list)(text, file)
 
 
 def _json_list(text: str, file: Path) -> list[Any]:

@@ -23,7 +23,7 @@ from engine.data.prepare.cut import Way
 from engine.data.prepare.records import STAGE, Prepared, Record
 from engine.data.prepare.sources import Source
 from engine.data.prepare.summary import Told, nothing, summary
-from engine.data.prepare.track import Job, Seen, prepare_track
+from engine.data.prepare.track import Job, Seen, begin, prepare_track
 
 Progress = Callable[[int, int], None]
 """Gets tracks done and in all."""
@@ -61,14 +61,15 @@ def prepare(wish: Wish, progress: Progress) -> dict[str, Any]:
         if not seen and not known.tracks:
             raise nothing(wish.sources, told)
         new = _new(out, seen, known, wish.way, told)
+        tables, told.mute = words.of_tables(wish.sources)
         for source, record in new:
-            _say(source, record, wish, told)
-        told.pairs = plan.decide(out, known.tracks, new, wish.valid, wish.seed)
+            _say(source, record, tables, wish, told)
         told.new = [record for _, record in new]
+        if new:
+            told.pairs = plan.decide(out, known.tracks, new, wish.valid, wish.seed)
         if new or told.updated:
             plan.write(out, Prepared(way=wish.way.name, tracks=[*told.updated, *told.new]))
             plan.carry_out(out)
-        plan.clean(out)
         return summary(out, told)
 
 
@@ -85,27 +86,39 @@ def _refuse(wish: Wish) -> None:
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
     """The folder of the data set, made if it is not there, with no other prepare at work in it. Raises UserError."""
+    fd = None
     try:
-        (out / STAGE).mkdir(parents=True, exist_ok=True)
-        fd = os.open(out / STAGE / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"{out} cannot be written ({reason}); choose another folder with --out.") from None
-    try:
-        until = time.monotonic() + PATIENCE
-        while not take_lock(fd):
-            if time.monotonic() > until:
-                raise UserError(f"Another prepare is at work in {out}; wait for it, or choose another folder.")
+        fd = _locked(out)
         yield
+        plan.clean(out)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        where, reason = error.filename or out, (error.strerror or str(error)).lower()
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room, then" if full else "make it writable, or choose another folder with --out, then"
         raise UserError(
-            f"{out} cannot be written ({(error.strerror or str(error)).lower()}); make room, then call prepare again: "
-            "what is done is kept."
+            f"{out if full else where} cannot be written ({reason}); {remedy} call prepare again: what is done is kept."
         ) from None
+    except UserError:
+        if fd is not None:
+            plan.clean_empty(out)
+        raise
     finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _locked(out: Path) -> int:
+    """The lock of a data set, as a file that is to be closed. Raises UserError when another prepare keeps it."""
+    lock, until = out / STAGE / "lock", time.monotonic() + PATIENCE
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        # The prepare that had it may have taken the file away with the rest of what it needed.
+        if take_lock(fd) and lock.exists() and os.path.samestat(os.fstat(fd), lock.stat()):
+            return fd
         os.close(fd)
+        if time.monotonic() > until:
+            raise UserError(f"Another prepare is at work in {out}; wait for it, or choose another folder with --out.")
 
 
 def _earlier(wish: Wish) -> Prepared:
@@ -141,21 +154,21 @@ def _look(wish: Wish, tracks: list[Source], known: list[Record], progress: Progr
         if digest:
             seen[source.key] = Seen(source, status.st_size, status.st_mtime_ns, digest)
         else:
-            jobs.append(Job(source, wish.out, wish.way, digests))
+            jobs.append(Job(source, wish.out, wish.way))
     progress(len(seen), len(tracks))
-    for done in _worked(jobs):
+    for done in _worked(jobs, digests):
         seen[done.source.key] = done
         progress(len(seen), len(tracks))
     told.unread = [one for one in (seen[source.key] for source in tracks) if one.error]
     return [one for one in (seen[source.key] for source in tracks) if not one.error]
 
 
-def _worked(jobs: list[Job]) -> Iterator[Seen]:
+def _worked(jobs: list[Job], known: frozenset[str]) -> Iterator[Seen]:
     """Tracks as they are done, a process a core. What is interrupted leaves nothing running."""
     if not jobs:
         return
     cores = min(len(os.sched_getaffinity(0)), len(jobs))
-    with ProcessPoolExecutor(cores, initializer=_worker, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(cores, initializer=_worker, initargs=(os.getpid(), known)) as pool:
         waiting: set[Future[Seen]] = set()
         try:
             # A few at a time: a full disk or ctrl-c ends it without working off the rest.
@@ -178,11 +191,12 @@ def _worked(jobs: list[Job]) -> Iterator[Seen]:
             raise
 
 
-def _worker(parent: int) -> None:
+def _worker(parent: int, known: frozenset[str]) -> None:
     """Ctrl-c is for the process that asked; and without it there is nobody to work for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
+    begin(known)
 
 
 def leave_with(parent: int) -> None:
@@ -228,7 +242,7 @@ def _update(record: Record, one: Seen, told: Told) -> None:
         told.updated.append(record)
 
 
-def _say(source: Source, record: Record, wish: Wish, told: Told) -> None:
+def _say(source: Source, record: Record, tables: dict[str, str], wish: Wish, told: Told) -> None:
     """Fill in what is known of a track in words, and its caption."""
     record.words = {kind: text for kind, text in record.words.items() if kind in ("tempo", "key") and text}
     found = {
@@ -237,7 +251,7 @@ def _say(source: Source, record: Record, wish: Wish, told: Told) -> None:
         "name": words.of_name(source.path.stem),
     }
     try:
-        found["sidecar"] = words.of_sidecar(source.path)
+        found["sidecar"] = words.of_sidecar(source.path) or tables.get(str(source.path), "")
     except words.UnreadableWords as error:
         told.mute.append(str(error))
     record.words |= {kind: text for kind, text in found.items() if text}

@@ -19,8 +19,8 @@ from engine.contract import sound
 from engine.contract.sound import BadSound
 from engine.data.prepare.sources import FFMPEG
 
-CHUNK_SECONDS = 300
-"""Seconds in memory at a time, so that a night's recording takes no more than a song."""
+CHUNK = 24_000_000
+"""Values in memory at a time, four and a half minutes of a CD: a night's recording takes no more than a song."""
 _SIXTEEN_BITS = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
 _LOSSY = ("MPEG_LAYER", "VORBIS", "OPUS", "GSM", "ADPCM")
 _LOSSLESS = frozenset((".wv", ".ape", ".tta", ".dsf", ".dff", ".tak", ".alac"))
@@ -54,7 +54,7 @@ def opened(path: Path) -> Iterator[Track]:
         return
     with _guarded(), soundfile.SoundFile(os.fsencode(path)) as file:
         bits = "PCM_16" if header.subtype in _SIXTEEN_BITS or header.subtype.startswith(_LOSSY) else "PCM_24"
-        yield Track(header.rate, header.channels, bits, _chunks(file, header.rate))
+        yield Track(header.rate, header.channels, bits, _chunks(file))
 
 
 @contextmanager
@@ -65,8 +65,8 @@ def _guarded() -> Iterator[None]:
         raise BadSound("damaged, or no audio") from None
 
 
-def _chunks(file: soundfile.SoundFile, rate: int) -> Iterator[np.ndarray]:
-    while len(chunk := file.read(CHUNK_SECONDS * rate, dtype="float32", always_2d=True)):
+def _chunks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    while len(chunk := file.read(CHUNK // file.channels, dtype="float32", always_2d=True)):
         yield chunk
 
 
@@ -90,16 +90,16 @@ def _by_ffmpeg(path: Path, otherwise: str) -> Iterator[Track]:
             if not sound.RATES[0] <= rate <= sound.RATES[1] or not 1 <= channels <= sound.MOST_CHANNELS:
                 raise BadSound(f"ffmpeg says {rate} Hz and {channels} channels")
             bits = "PCM_24" if path.suffix.lower() in _LOSSLESS else "PCM_16"
-            yield Track(rate, channels, bits, _piped(process, rate, channels))
+            yield Track(rate, channels, bits, _piped(process, channels))
         finally:
             process.stdout.close()
             process.kill()
             process.wait()
 
 
-def _piped(process: subprocess.Popen[bytes], rate: int, channels: int) -> Iterator[np.ndarray]:
+def _piped(process: subprocess.Popen[bytes], channels: int) -> Iterator[np.ndarray]:
     assert process.stdout is not None
-    size = CHUNK_SECONDS * rate * channels * 4
+    size = CHUNK // channels * channels * 4
     while content := process.stdout.read(size):
         whole = len(content) // (channels * 4) * (channels * 4)
         yield np.frombuffer(content[:whole], ">f4").astype(np.float32).reshape(-1, channels)

@@ -9,6 +9,7 @@ import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
 from engine.contract.rundir import write_atomically
 from engine.contract.text import plain
+from engine.contract.user_files import alone
 from engine.data import scan
 from engine.data.fingerprint import shared_audio
 from engine.data.prepare.records import (
@@ -135,6 +137,15 @@ def carry_out(out: Path) -> None:
     for record in plan.tracks:
         for number, piece in enumerate(record.pieces, 1):
             _move(staged_clip(out, record, number), out / piece.file)
+    with alone(out):
+        _enter(out, plan)
+    for record in plan.tracks:
+        staged_record(out, record).unlink(missing_ok=True)
+    (out / STAGE / PLAN).unlink()
+
+
+def _enter(out: Path, plan: Prepared) -> None:
+    """Add the clips of a plan to metadata.json, then its tracks to prepared.json."""
     prepared = load(out) or Prepared(way=plan.way)
     # A track that was only renamed has its entries, unless its user took them out.
     old = {record.digest for record in prepared.tracks}
@@ -152,9 +163,6 @@ def carry_out(out: Path) -> None:
     made = {record.digest for record in plan.tracks}
     prepared.tracks = [record for record in prepared.tracks if record.digest not in made] + plan.tracks
     save(out, prepared)
-    for record in plan.tracks:
-        staged_record(out, record).unlink(missing_ok=True)
-    (out / STAGE / PLAN).unlink()
 
 
 def _move(staged: Path, place: Path) -> None:
@@ -183,3 +191,11 @@ def _entries(out: Path) -> list[Any]:
 def clean(out: Path) -> None:
     """Take away what is of no use once everything is in its place."""
     shutil.rmtree(out / STAGE, ignore_errors=True)
+
+
+def clean_empty(out: Path) -> None:
+    """Take away what a call made that came to nothing; what it had finished stays for the next one."""
+    if os.listdir(out / STAGE) == ["lock"]:
+        clean(out)
+        with suppress(OSError):
+            out.rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,8 +42,6 @@ class Job(NamedTuple):
     source: Source
     out: Path
     way: Way
-    known: frozenset[str] = frozenset()
-    """Digests of what needs no cutting any more."""
 
 
 class Seen(NamedTuple):
@@ -55,6 +54,14 @@ class Seen(NamedTuple):
     error: str = ""
 
 
+_known: set[str] = set()
+
+
+def begin(known: Iterable[str]) -> None:
+    """Tell this process the digests of what needs no cutting any more."""
+    _known.update(known)
+
+
 def prepare_track(job: Job) -> Seen:
     """Cut one track into .prepare/, unless it is known; its record is written last. Raises OSError on a full disk."""
     path = job.source.path
@@ -64,7 +71,7 @@ def prepare_track(job: Job) -> Seen:
     except OSError as error:
         return Seen(job.source, error=(error.strerror or str(error)).lower())
     seen = Seen(job.source, status.st_size, status.st_mtime_ns, digest)
-    if digest in job.known:
+    if digest in _known:
         return seen
     try:
         with opened(path) as track:
@@ -98,8 +105,7 @@ class _Cutting:
         while chunk is not None:
             following = next(chunks, None)
             if len(heard) < HEARD_SECONDS * RATE:
-                mono = np.nan_to_num(chunk.mean(axis=1))
-                heard = np.concatenate([heard, resample(mono[None], rate, RATE)[0]])
+                heard = np.concatenate([heard, resample(np.nan_to_num(mixed(chunk))[None], rate, RATE)[0]])
             begin = self.samples - len(rest)
             self.samples += len(chunk)
             buffer = np.concatenate([rest, chunk]) if len(rest) else chunk
@@ -128,7 +134,8 @@ class _Cutting:
         for begin, end in found.pieces:
             samples = buffer[begin:end]
             kept, one_channel = _mixable(samples)
-            if reason := _wrong(samples, kept, self.track.rate):
+            mono = mixed(kept)
+            if reason := _wrong(samples, mono, self.track.rate):
                 self._leave(reason, end - begin)
                 continue
             peak = float(np.abs(kept).max())
@@ -140,9 +147,18 @@ class _Cutting:
                 Piece(
                     file.name, round((offset + begin) / self.track.rate, 3), round((end - begin) / self.track.rate, 3),
                     one_channel, round(-20 * float(np.log10(gain)), 1),
-                    base64.b64encode(fingerprint(Sound(kept.T, self.track.rate)).tobytes()).decode(),
+                    base64.b64encode(fingerprint(Sound(mono[None], self.track.rate)).tobytes()).decode(),
                 )
             )  # fmt: skip
+
+
+def mixed(samples: np.ndarray) -> np.ndarray:
+    """(n, channels) as mono (n,): their mean, in a tenth of the time that numpy takes over so short an axis."""
+    return (
+        samples[:, 0]
+        if samples.shape[1] == 1
+        else samples @ np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+    )
 
 
 def _mixable(samples: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -151,19 +167,18 @@ def _mixable(samples: np.ndarray) -> tuple[np.ndarray, bool]:
     if channels == 1:
         return samples, False
     powers = np.einsum("nc,nc->c", samples, samples, dtype=np.float64)
-    mixed = samples.mean(axis=1, dtype=np.float64)
-    if float(mixed @ mixed) >= CANCELS * 2 / channels * powers.mean():
+    mono = mixed(samples)
+    if float(mono @ mono) >= CANCELS * 2 / channels * powers.mean():
         return samples, False
     # Of channels about as loud the first, which is left.
     return samples[:, [int(np.argmax(powers >= 0.8 * powers.max()))]], True
 
 
-def _wrong(samples: np.ndarray, kept: np.ndarray, rate: int) -> str:
+def _wrong(samples: np.ndarray, mono: np.ndarray, rate: int) -> str:
     """Why a clip is left out, "" if it is not. Judged as it is trained on: mixed to mono."""
-    if not np.isfinite(samples).all():
+    if not np.isfinite(float(np.einsum("nc,nc->", samples, samples))):
         return "not-finite"
-    mono = kept.mean(axis=1, keepdims=True).T
-    if float((mono**2).mean()) < 10 ** (QUIET_DB / 10) or _pauses(mono.T, rate) > SILENT_SHARE:
+    if float(mono @ mono) / len(mono) < 10 ** (QUIET_DB / 10) or _pauses(mono, rate) > SILENT_SHARE:
         return "near-silent"
     peak = float(np.abs(samples).max())
     if peak <= 1.0:
@@ -174,8 +189,8 @@ def _wrong(samples: np.ndarray, kept: np.ndarray, rate: int) -> str:
 
 
 def _pauses(mono: np.ndarray, rate: int) -> float:
-    """Share of (n, 1) that lies in pauses."""
-    silent = levels(mono, rate) < SILENT
+    """Share of (n,) that lies in pauses."""
+    silent = levels(mono[:, None], rate) < SILENT
     turns = np.flatnonzero(np.diff(np.r_[0, silent.astype(np.int8), 0]))
     lengths = turns[1::2] - turns[::2]
     return float(lengths[lengths >= PAUSE * FRAMES].sum() / max(1, len(silent)))

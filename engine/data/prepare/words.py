@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from engine.contract.data import metadata
+from engine.contract.errors import UserError
 from engine.contract.text import decoded, is_whole, plain
 
 KINDS = ("sidecar", "tags", "folder", "name", "tempo", "key")
@@ -79,6 +81,25 @@ def of_sidecar(path: Path) -> str:
         if found := _clean(found):
             return found
     return ""
+
+
+def of_tables(named: Iterable[Path]) -> tuple[dict[str, str], list[str]]:
+    """What metadata.json, .jsonl and .csv of the named folders say of tracks, by path; and what is unreadable."""
+    found: dict[str, str] = {}
+    unread = []
+    for folder in named:
+        for name in ("metadata.csv", "metadata.jsonl", "metadata.json"):
+            for file in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+                try:
+                    rows = metadata.rows(file) if file.is_file() else []
+                except UserError as error:
+                    unread.append(str(error).rstrip("."))
+                    continue
+                for row in rows:
+                    audio = metadata.audio_of(row)
+                    if isinstance(audio, str) and (text := of_fields(row)) and is_whole(text):
+                        found[os.path.abspath(file.parent / audio)] = text
+    return found, unread
 
 
 def of_fields(row: Any) -> str:
