@@ -56,6 +56,10 @@ def test_a_finished_run_can_be_exported_and_advised_on(finished: Place, tmp_path
     done = finished.mgl("export", "first", "-o", str(tmp_path / "notes.md"))
     assert done.returncode == 0, done.stderr
     assert PROMPTS[0] in (tmp_path / "notes.md").read_text()
+    done = finished.mgl("export", "first", "--html", "-o", str(tmp_path / "page.html"))
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "page.html"))
+    assert "data:audio/flac;base64," in (tmp_path / "page.html").read_text()
+    assert not (tmp_path / "page.md").exists()
     advice = finished.json("advise", "first")["advice"]  # type: ignore[index, call-overload]
     assert advice
     assert set(advice[0]) == {"rule", "fires", "for", "against", "needs", "changes"}

@@ -142,6 +142,19 @@ async def test_export_writes_the_notes_and_on_request_csv_and_json(runs: Path) -
         assert "8 of 8 for best over base" in (runs / "first" / "notes.md").read_text()
         assert json.loads((runs / "first" / "notes.json").read_text())["means"]["best"] == 4.0
         assert not (runs / "first" / "notes.csv").exists()
+        assert not (runs / "first" / "notes.html").exists()
+
+
+async def test_export_offers_a_page_to_send(runs: Path) -> None:
+    app = panel(runs, mode="next")
+    async with running(app) as pilot:
+        await pilot.press("e")
+        await until(pilot, lambda: "a page to send" in text(app))
+        await pilot.press("h", "enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        page = (runs / "first" / "notes.html").read_text()
+        assert "data:audio/flac;base64," in page
+        assert (runs / "first" / "notes.md").exists()
 
 
 async def test_export_says_that_what_was_written_by_hand_stays_and_copies_the_path(runs: Path) -> None:

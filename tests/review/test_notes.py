@@ -7,13 +7,16 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
+from engine.contract import rundir
 from engine.contract.config import Review, Settings, override
 from engine.contract.errors import UserError
+from engine.contract.events import EventLog
 from engine.contract.rundir import RunDir
 from tests.review.clips import judge, make_evaluation, make_foreign_evaluation, make_run
-from tui.review import notes
+from tui.review import across, collect, notes
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
+from tui.runs import gate, importing
 
 BEST_WINS = {"base": 2, "best": 4, "final": 3}
 
@@ -324,3 +327,78 @@ def test_measures_of_the_set_that_cannot_be_read_are_named_in_the_notes(run: Run
     notes.export(run, formats=notes.FORMATS)
     assert "set_measures.json" in run.notes.read_text()
     assert "Fréchet" not in run.notes.read_text()
+
+
+def said_first(run: RunDir) -> str:
+    """The paragraph under the title."""
+    notes.export(run)
+    return run.notes.read_text().split("\n\n")[1]
+
+
+def test_the_first_paragraph_fits_a_run_that_failed_waits_or_was_heard_by_nobody(tmp_path: Path) -> None:
+    failed = make_run(tmp_path / "runs", "failed", clips=False)
+    with EventLog(failed.events) as log:
+        log.write("state", state="failed", error="<b>out of memory</b>.")
+    assert "It failed at step 40 of 40: &lt;b\\>out of memory&lt;/b\\>. The loss" in said_first(failed)
+    settings = override(Settings(), ["run.parent=failed", "run.why=less memory.", "train.batch_size=1"])
+    waiting = rundir.create(tmp_path / "runs", "waiting", settings)
+    assert said_first(waiting) == (
+        "LoRA of rank 12 for facebook/musicgen-small, trained for 1 epoch at a learning rate of 1e-4, made from failed "
+        "with train.batch\\_size 2 → 1, because less memory. It has not begun. No clips were made yet."
+    ).replace("batch\\_size", "batch_size")
+    assert said_first(make_run(tmp_path / "runs", "done", clips=False)).endswith("make its clips and listen to them.")
+    unheard = said_first(make_run(tmp_path / "runs", "unheard"))
+    assert unheard.endswith("Nobody has judged its 24 clips yet. Next: listen to them.")
+
+
+def test_the_first_paragraph_ends_with_the_decision_or_with_what_would_teach_most(run: RunDir) -> None:
+    assert said_first(run).endswith("Not decided yet; the next run would teach most with train.epochs 1 → 3.")
+    gate.decide(run.path, "adjust", "the hiss must go.", "anna")
+    assert "Decided by anna: adjust (" in said_first(run)
+    assert said_first(run).endswith("because the hiss must go.")
+
+
+def test_notes_of_an_imported_round_say_what_was_wrong_and_invent_no_settings(tmp_path: Path) -> None:
+    make_foreign_evaluation(tmp_path / "old" / "evaluation")
+    (tmp_path / "old" / "train.log").write_text("Epoch 1: train_loss=8.35, valid_loss=8.19\n")
+    picks = [{"text_prompt": "upbeat synthwave, driving bass", "selected_model": "best"}]
+    (tmp_path / "picks.json").write_text(json.dumps({"evaluator": "ming", "evaluations": picks}))
+    run, _ = importing.bring_in(tmp_path / "old", tmp_path / "runs")
+    collect.collect(open_evaluation(run.path), tmp_path / "picks.json")
+    first = said_first(run)
+    assert "Something was wrong with it: the loss never came below 8.190, blind guessing is 7.625" in first
+    assert "ming judged 1 prompt, whether blind is not known: best 3.0 of 3 on average" in first
+    text = run.notes.read_text()
+    assert "## Settings" not in text
+    assert "**start-loss**" in text
+    assert "train.epochs" not in text
+
+
+def test_only_settings_that_differ_are_listed_and_the_file_is_linked(run: RunDir) -> None:
+    notes.export(run)
+    settings = run.notes.read_text().partition("## Settings")[2]
+    rows = [line for line in settings.splitlines() if line.startswith("| ") and "." in line]
+    assert [row.split(" | ") for row in rows if "lora" in row or "train" in row] == [["| lora.rank", "12", "16 |"]]
+    assert "[All settings](config.toml)" in settings
+
+
+def test_advice_stands_with_what_speaks_for_it_and_against(run: RunDir) -> None:
+    notes.export(run)
+    text = run.notes.read_text()
+    assert "- **underfit**: train.epochs 1 → 3<br>for: valid still falls at the end" in text
+    assert "12 rules that are silent, and what they wait for" in text
+
+
+def test_a_picture_that_is_not_ours_is_not_written_over(run: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "pr.svg").write_text("<svg/>")
+    with pytest.raises(UserError, match=r"pr.svg exists and was not written by this command"):
+        notes.export(run, out=tmp_path / "pr.md")
+    assert (tmp_path / "pr.svg").read_text() == "<svg/>"
+    assert not (tmp_path / "pr.md").exists()
+
+
+def test_a_session_across_runs_has_notes_too(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "runs", name).path for name in ("rank12", "rank16")]
+    made = across.open_across(tmp_path / "runs", runs)
+    judge(open_evaluation(made), "anna", [{"base": 2, "rank12": 3, "rank16": 4}])
+    assert said_first(RunDir(made)).startswith("One session across runs: rank12 and rank16, side by side. anna judged")

@@ -73,8 +73,9 @@ def _prompts(found: Report) -> list[Block]:
         cells = [_cell(found, item, model, said.get((item.key, model), []), several) for model in models]
         aside = f"seed {item.seed}, repeat {item.repeat + 1}" if item.seed is not None and item.repeat else ""
         rows.append(blocks.PromptRow(number, item.text, aside, cells))
-    unit = f"of {len(results.models)}, the highest is the first place" if results.unit == "place" else "of 5"
-    legend = f"Scores are {unit}. " if results.means() else ""
+    legend = f"Scores are of {results.highest}. " if results.means() else ""
+    if results.means() and results.unit == "place":
+        legend = "Each clip has its place in the order of the listener. "
     return [Heading(2, "Clips"), Paragraph(f"{legend}{_levels(found)}"), blocks.Prompts(models, rows)]
 
 
@@ -137,6 +138,8 @@ def _pair_words(pair: statistics.Pair, results: Results) -> str:
     # In the direction of the sentence, whichever model is ahead in it.
     sign, low_high = (1 if pair.wins >= pair.losses else -1), pair.interval()
     size = f"{sign * pair.mean_difference:+.2f} {results.unit}s on average"
+    if not pair.wins and not pair.losses:
+        return said
     if low_high is None:
         return f"{said} {size}."
     low, high = sorted(sign * end for end in low_high)

@@ -13,6 +13,7 @@ from tui import text
 from tui.runs.history import History, Validation
 
 MOST_VALIDATIONS = 12
+MOST_NOTES = 5
 MOST_ODD = 3
 """Steps that are named of each kind of trouble; the rest is counted."""
 _WORST_FIRST = ("bad", "warn", "info", "ok")
@@ -44,7 +45,10 @@ def _start(history: History) -> Iterable[tuple[str, str]]:
         return
     versions = ", ".join(f"{name} {start.versions[name]}" for name in ("torch", "transformers", "peft")
                          if name in start.versions)  # fmt: skip
-    yield "start", "; ".join(part for part in (_day(history.first_t), start.device, start.precision, versions) if part)
+    when = _day(history.first_t) if history.state and history.state.state != "imported" else ""
+    how = "; ".join(part for part in (when, start.device, start.precision, versions) if part)
+    if how:
+        yield "start", how
     clips = f"{start.train_clips} train and {start.valid_clips} valid clips" if start.train_clips else ""
     weights = f"{start.trainable_parameters:,} trainable parameters" if start.trainable_parameters else ""
     if clips or weights:
@@ -87,7 +91,8 @@ def _sums(history: History) -> Iterable[tuple[str, str]]:
         scales = history.columns["scale"].values
         if history.skipped or any(value == value for value in scales[-1:]):
             yield "skipped", f"{_counted(history.skipped, 'fp16 step')} of {history.step}"
-        yield "speed", _speed(history)
+        if speed := _speed(history):
+            yield "speed", speed
     spent = [f"{name} {text.duration(seconds)}" for name, seconds in history.phase_seconds.items() if seconds >= 1]
     if spent:
         yield "time", ", ".join(spent)
@@ -95,6 +100,7 @@ def _sums(history: History) -> Iterable[tuple[str, str]]:
         said = _gpu(history, index, gpu.name or "")
         if said:
             yield "GPU" if gpu.name else "memory", said
+    yield from (("note", note) for note in history.notes[:MOST_NOTES])
     if history.state:
         end = f"{history.state.state} at step {history.step}" if history.step else history.state.state
         yield "end", f"{_day(history.last_t)}; {end}" + (f": {history.error}" if history.error else "")
@@ -104,10 +110,10 @@ def _speed(history: History) -> str:
     seconds = history.seconds_per_step(len(history.steps))
     rates = [rate for rate in history.columns["clips_per_second"].values[-1000:] if rate == rate]
     waits = [wait for wait in history.columns["data_wait"].values[-1000:] if wait == wait]
-    parts = [f"{seconds:.3g} s a step" if seconds == seconds else ""]
+    parts = [f"{seconds:.3g} s a step" if seconds > 0 else ""]
     parts.append(f"{fmean(rates):.3g} clips a second" if rates else "")
     parts.append(f"{fmean(waits):.0%} of it waiting for data" if waits and fmean(waits) >= 0.005 else "")
-    return "; ".join(part for part in parts if part) or "not known"
+    return "; ".join(part for part in parts if part)
 
 
 def _gpu(history: History, index: int, name: str) -> str:

@@ -20,7 +20,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #3d434
 .ground { fill: #ffffff; stroke: #dedcd6; }
 .grid { stroke: #e6e4df; }
 .raw { fill: none; stroke: #0b7a75; stroke-opacity: .45; stroke-width: 1; }
-.smooth { fill: none; stroke: #0b7a75; stroke-width: 1.8; }
+.smooth { fill: none; stroke: #064e4a; stroke-width: 2; }
 .valid { fill: none; stroke: #b4540a; stroke-width: 2; }
 .dot { fill: #b4540a; }
 .base { stroke: #6a6f78; stroke-width: 1.5; stroke-dasharray: 7 4; }
@@ -33,7 +33,8 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #3d434
 text { fill: #b9bec7; }
 .ground { fill: #1c1f25; stroke: #31353d; }
 .grid { stroke: #2b2f37; }
-.raw, .smooth { stroke: #45c4b0; }
+.raw { stroke: #45c4b0; }
+.smooth { stroke: #a5f3e6; }
 .valid { stroke: #f0a35e; }
 .dot { fill: #f0a35e; }
 .base, .blind { stroke: #959ba6; }
@@ -87,10 +88,9 @@ def curves(history: History, spiked: Sequence[int], columns: int) -> Curves:
     losses, valid = history.columns["loss"], [(v.step, v.loss) for v in history.valid if math.isfinite(v.loss)]
     steps = max([1.0, *history.steps[-1:], *(step for step, _ in valid)])
     raw = envelope(history.steps, losses, 0.0, steps, columns)
-    smooth = envelope(history.steps, history.smooth.values, 0.0, steps, columns) if raw else []
     return Curves(
         raw=raw,
-        smooth=[(x, (low + high) / 2) for x, low, high in smooth],
+        smooth=_smoothed(history, columns),
         valid=valid,
         base=history.base_valid,
         best=history.best_point,
@@ -99,6 +99,24 @@ def curves(history: History, spiked: Sequence[int], columns: int) -> Curves:
         not_finite=[mark.step for mark in history.marks],
         steps=steps,
     )
+
+
+def _smoothed(history: History, columns: int) -> list[tuple[float, float]]:
+    """The moving mean of a short run; of a long one the mean of each column, which looks back further than that."""
+    losses = history.columns["loss"].values
+    if len(losses) <= 4 * columns:
+        return [(x, y) for x, y in zip(history.steps, history.smooth.values.values, strict=True) if y == y]
+    found = []
+    for column in range(columns):
+        first, last = (len(losses) * at // columns for at in (column, column + 1))
+        part = losses[first:last]
+        total, count = sum(part), len(part)
+        if total != total:
+            finite = [loss for loss in part if loss == loss]
+            total, count = sum(finite), len(finite)
+        if count:
+            found.append(((history.steps[first] + history.steps[last - 1]) / 2, total / count))
+    return found
 
 
 def svg(history: History, spiked: Sequence[int] = (), size: tuple[int, int] = WIDE) -> str:

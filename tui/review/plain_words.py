@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tui import text
+from tui.review import course, statistics
 from tui.review.results import Results
 from tui.runs import gate
 
@@ -24,8 +25,11 @@ def paragraph(found: Report) -> str:
 
 
 def tried(found: Report) -> Iterable[str]:
-    """What was trained, unlike what, and how it went; of a folder of clips only that nothing is known."""
+    """What was trained, unlike what, and how it went; or that nothing is known of that."""
     settings, start = found.settings, found.start
+    if found.across:
+        yield f"One session across runs: {_and(list(found.across))}, side by side."
+        return
     if not settings:
         yield "Clips that another script made; how their models were trained is not known."
         return
@@ -69,6 +73,9 @@ def _went(found: Report) -> Iterable[str]:
         step = f" at step {history.step} of {history.total_steps}" if history.step and history.total_steps else ""
         error = f": {history.error}" if history.error else ""
         yield f"{ways[state]}{step}{_clause(error)}."
+    wrong = next((v for v in course.verdicts(history) if v.verdict == "bad"), None)
+    if wrong:
+        yield f"Something was wrong with it: {_clause(wrong.evidence or wrong.name)}."
     base, best = history.base_valid, history.best_valid
     valid = [v.loss for v in history.valid if v.step > 0 and math.isfinite(v.loss)]
     if not valid or not math.isfinite(best):
@@ -99,33 +106,36 @@ def heard(found: Report) -> Iterable[str]:
     people = [s.listener for s in results.sessions if results.means(s.listener)]
     who = f"{len(people)} listeners" if len(people) > MOST_NAMES else _and(people)
     blind = " blind" if all(j.blind for j in results.judgements) else ", not all of it blind"
+    if not any(j.blind for j in results.judgements):
+        blind = "" if any(session.revealed for session in results.sessions) else ", whether blind is not known"
     yield f"{who} judged {_counted(len(results.values()), 'prompt')}{blind}: {_ranking(results)}."
-    yield from _settled(results)
-    yield from _said_most(results, max(means, key=lambda model: means[model]))
+    first = max(means, key=lambda model: means[model])
+    yield from _settled(results, first)
+    yield from _said_most(results, first)
 
 
 def _ranking(results: Results) -> str:
     means = sorted(results.means().items(), key=lambda one: -one[1])
-    unit = f" of {len(results.models)}" if results.unit == "place" else " of 5"
+    unit = f" of {results.highest}"
     first, *others = [f"{results.label(model)} {mean:.1f}" for model, mean in means]
     if len(means) > 1 and means[0][1] == means[1][1]:
         return f"{_and([first, *others])} on average{unit}, with none ahead"
     return f"{first}{unit} on average" + (f", before {_and(others)}" if others else "")
 
 
-def _settled(results: Results) -> Iterable[str]:
-    """Whether the trained model can be told from the base model."""
-    trained = next((m for m in ("best", "final") if m in results.models), None)
-    if trained is None or "base" not in results.models:
+def _settled(results: Results, first: str) -> Iterable[str]:
+    """Whether the model that came out first can be told from the base model, or from the next one."""
+    means = results.means()
+    others = [model for model in sorted(means, key=lambda model: -means[model]) if model != first]
+    against = "base" if "base" in others else others[0] if others else ""
+    pair = next((pair for pair in results.pairs() if {pair.a, pair.b} == {first, against}), None)
+    if pair is None or not pair.trials:
         return
-    pair = results.pair(trained, "base")
-    if not pair.trials:
-        return
-    if pair.p < 0.05:
-        ahead = trained if pair.wins > pair.losses else "base"
-        yield f"That {results.label(ahead)} is preferred is more than chance."
+    names = f"{results.label(first)} over {results.label(against)}"
+    if pair.p < statistics.ALPHA:
+        yield f"That preference, {names}, is more than chance."
     else:
-        yield f"{results.label(trained)} and base cannot be told apart for certain with so few prompts."
+        yield f"That may be chance: {names} is not certain with so few prompts."
 
 
 def _said_most(results: Results, model: str) -> Iterable[str]:
@@ -145,16 +155,18 @@ def to_do(found: Report) -> Iterable[str]:
         why = f", because {_clause(decision.why)}" if decision.why else ""
         yield f"Decided{by}: {decision.decision} ({gate.MEANINGS[decision.decision]}){why}."
         return
-    fired = [advice for advice in found.advice if advice["fires"]]
-    first = next((advice for advice in fired if advice["changes"]), fired[0] if fired else None)
     if found.results is not None and not found.results.means():
         yield "Next: listen to them."
-    elif first and first["changes"]:
+        return
+    if found.results is None and found.state == "done":
+        yield "Next: make its clips and listen to them."
+        return
+    fired = [advice for advice in found.advice if advice["fires"]]
+    first = next((advice for advice in fired if advice["changes"]), None)
+    if first and found.history.step:
         changes = [change_words(name, found.settings.get(name), new) for name, new in first["changes"].items()]
         yield f"Not decided yet; the next run would teach most with {', '.join(changes)}."
-    elif first:
-        yield f"Not decided yet; first of all: {_clause(first['for'][0] if first['for'] else first['rule'])}."
-    elif found.settings and found.results is not None:
+    elif found.results is not None and found.settings:
         yield "Not decided yet."
 
 

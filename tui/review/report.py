@@ -15,7 +15,7 @@ from engine.contract.rundir import RunDir
 from tui.review import advice, facts, loudness, paired
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import Results, results_of
-from tui.runs import gate
+from tui.runs import gate, sessions
 from tui.runs.history import History
 from tui.runs.store import changes
 
@@ -30,6 +30,8 @@ class Report:
     state: str
     settings: dict[str, Any] = field(default_factory=dict)
     """Dotted name -> value; {} for a folder that is no run."""
+    across: tuple[str, ...] = ()
+    """Names of the runs, of a session across several."""
     parent: str | None = None
     changes: list[config.Change] = field(default_factory=list)
     """What changed since the parent run."""
@@ -94,12 +96,15 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
         problems.append(str(error))
     history = History.of(run.events)
     problems += history.problems()
+    session = sessions.read(run.path) if sessions.is_session(run.path) else None
+    problems += session.said if session else []
     parent, changed = _since_parent(run, settings)
     seen = facts.training(settings or config.Settings(), history)
     return Report(
         run=run,
         state=_state(run, history),
         settings=config.values(settings) if settings else {},
+        across=tuple(member.name for member in session.members) if session else (),
         parent=parent,
         changes=changed,
         history=history,
@@ -109,7 +114,7 @@ def report(run: RunDir, set_name: str | None = None) -> Report:
         results=results,
         gains=gains,
         set_measures=sets,
-        advice=advice.advise(settings, history, results, seen) if settings else (),
+        advice=_advice(settings, history, results, seen),
         decision=decision,
         problems=tuple(problems),
     )
@@ -126,6 +131,16 @@ def _since_parent(run: RunDir, settings: config.Settings | None) -> tuple[str | 
         return None, []
 
 
+def _advice(
+    settings: config.Settings | None, history: History, results: Results | None, seen: facts.Training
+) -> Sequence[dict[str, Any]]:
+    """What the rules say; where the settings are not known, without the changes to them."""
+    if settings is None:
+        return ()
+    found = advice.advise(settings, history, results, seen)
+    return [{**one, "changes": {}} for one in found] if settings.run.imported else found
+
+
 def _paired(*runs: tuple[RunDir, History]) -> tuple[str, ...]:
     found = paired.of_runs([(run.path, history) for run, history in runs])[0]
     return tuple(map(paired.sentence, found))
@@ -139,6 +154,8 @@ def _against(run: RunDir, history: History, parent: str | None) -> tuple[str, ..
 
 
 def _state(run: RunDir, history: History) -> str:
+    if sessions.is_session(run.path):
+        return "a session across runs"
     if not run.config.is_file():
         return "clips of another script"
     state = liveness.state_from(run, history.state, begun=history.count > 0)

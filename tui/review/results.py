@@ -96,6 +96,12 @@ class Results:
     def unit(self) -> str:
         return "place" if self.sessions and all(s.mode == "ranking" for s in self.sessions) else "point"
 
+    @property
+    def highest(self) -> int:
+        """The highest value there is: the best score, or the first place among the clips of a trial."""
+        trials = [len(trial.order) for session in self.sessions for trial in session.trials]
+        return max(trials, default=0) if self.unit == "place" else 5
+
     def canonical(self, model: str) -> str:
         return next((group[0] for group in self.evaluation.same_weights if model in group), model)
 

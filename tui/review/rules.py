@@ -49,6 +49,12 @@ class Advice:
 
 def _start_loss(settings: Settings, seen: Training, heard: Listening | None) -> Advice:
     advice = Advice("start-loss", needs="a base model whose valid loss is near blind guessing")
+    if not _known(seen.base) and seen.best >= seen.blind:
+        advice.fires = True
+        advice.for_.append(
+            f"the valid loss never came below {seen.best:.2f}, blind guessing is {seen.blind:.2f}: the data or the "
+            "labels were wrong, and no setting mends that"
+        )
     if seen.base >= 0.85 * seen.blind:
         advice.fires = True
         advice.for_.append(
