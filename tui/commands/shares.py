@@ -20,7 +20,7 @@ CAN = (
 """Actions of Listen that a page has."""
 MEANINGS = {"go_on": "Go on to the next clip that is not judged; after the last, to the end."}
 """Of what a page does otherwise: it shows no names."""
-HINTS = 90
+HINTS = 80
 """Characters of its line of keys."""
 
 

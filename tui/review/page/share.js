@@ -348,7 +348,9 @@ function writeOut() {
   byId("text").value = session.answers(name);
   byId("save").disabled = byId("copy").disabled = !name || !session.done;
   if (!session.done) byId("left").textContent = "Nothing is judged yet, so there is nothing to send.";
-  else if (!name) byId("told").textContent = "Type your name first: it tells the listeners apart.";
+  byId("told").textContent = name
+    ? "Send the file, or the text, to whoever sent you this page. It holds your scores, tags and notes and how long each clip was heard, and nothing else."
+    : "Type your name first: it tells the listeners apart.";
 }
 
 function saveFile() {
