@@ -18,6 +18,8 @@ ARCHIVE = "archive"
 """Folder beside the runs for those that are put away."""
 _KEPT = (ARCHIVE, "sessions")
 """Names in the runs folder that are no run's."""
+SAMPLES = "samples"
+"""The prompt set of clips that are made while a run trains, one model a sampled step."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 

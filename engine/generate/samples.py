@@ -8,7 +8,7 @@ import torch
 from engine.contract import config, prompts
 from engine.contract.errors import UserError
 from engine.contract.paths import cache_dir
-from engine.contract.rundir import RunDir
+from engine.contract.rundir import SAMPLES, RunDir
 from engine.data.cache import Digests
 from engine.generate import measures
 from engine.generate.decode import Decoder, NotFinite, Stopped
@@ -20,8 +20,6 @@ from engine.model import load, lora
 from engine.train.journal import Journal
 from engine.train.signals import requests
 from engine.train.step import Trainee
-
-SET_NAME = "samples"
 
 
 def make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, journal: Journal) -> None:
@@ -51,7 +49,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
     digests = Digests(cache_dir(settings.data.cache_dir))
     weights = f"{base_digest(base, digests)}+{lora.weights_fingerprint(trainee.decoder)[:16]}"
     model = Model(f"step-{step:06d}", base, None, weights)
-    folder = run.evaluation(SET_NAME)
+    folder = run.evaluation(SAMPLES)
     wanted = tasks(prompts.read(settings.evaluate.prompts_file), 1)
     how = arithmetic(settings, trainee.device)
     results = Results(folder, {task: recipe(task, settings.evaluate, how) for task in wanted})
@@ -66,7 +64,7 @@ def _make(trainee: Trainee, settings: config.Settings, step: int, run: RunDir, j
         save_clip(folder, file, audio, studio.rate, codes)
         results.add(task, model, file, measures.of_clip(audio, studio.rate))
         path = (folder / file).relative_to(run.path)
-        journal.write("clip", model=model.name, prompt=task.prompt.text, file=str(path), prompt_set=SET_NAME)
+        journal.write("clip", model=model.name, prompt=task.prompt.text, file=str(path), prompt_set=SAMPLES)
 
     def stepped(steps: int) -> None:
         nonlocal done

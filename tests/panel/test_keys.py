@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 
 from tests.panel.conftest import Starter
+from tests.review.clips import make_evaluation
 from tui import keys
 from tui.widgets.field import Field
 
@@ -26,6 +27,7 @@ SCREENS = {
     "next": "tui.places.next.screen.NextScreen",
     "try": "tui.places.try_.screen.TryScreen",
     "export": "tui.places.export.screen.ExportScreen",
+    "samples": "tui.places.samples.screen.SamplesScreen",
     "sound": "tui.places.sound.screen.SoundScreen",
     "everywhere": "tui.app.PanelApp",
 }
@@ -92,6 +94,7 @@ OPEN = {
     "new_run": ["R", "n"],
     "queue": ["R", "Q"],
     "listen": ["L"],
+    "samples": ["M", "m"],
     "sound": ["L", "r"],
     "compare": ["C"],
     "next": ["N"],
@@ -104,6 +107,8 @@ OPEN = {
 async def test_every_key_of_a_place_is_heard_there(
     panel: Starter, place: str, heard: list[str], runs_dir: Path
 ) -> None:
+    if place == "samples":
+        make_evaluation(runs_dir / "epoch1" / "evaluation_samples", ["one"], ["step-000010"])
     async with panel(open_run=runs_dir / "epoch1") as (app, pilot):
         above = issubclass(screen_class(place), ModalScreen)
         for action in (*keys.of(place), *([] if above else keys.of("everywhere"))):

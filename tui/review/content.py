@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.contract import config
 from tui import text
-from tui.review import blocks, course, curve, measured, plain_words, pooled, statistics
+from tui.review import blocks, course, curve, measured, plain_words, pooled, samples, statistics
 from tui.review.blocks import Block, Break, Code, Folded, Heading, Line, Paragraph, Points, Strong, Table
 from tui.review.evaluation import Clip, Evaluation, Item
 from tui.review.report import Report
@@ -189,7 +189,9 @@ def _session_line(results: Results, session: State) -> Line:
     ]
     after = sum(not j.blind for j in judged)
     if after:
-        said.append(f"{after} judgements were given or changed with the names shown")
+        known = samples.heard(results.evaluation.home, who)
+        by_name = ", or where a clip had been heard by name as a sample of training" if known else ""
+        said.append(f"{after} judgements were given or changed with the names shown{by_name}")
     means = results.means(who)
     if len(results.sessions) > 1 and means:
         said.append("on average " + ", ".join(f"{results.label(m)} {mean:.1f}" for m, mean in means.items()))

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from engine.contract.config import Review
 from engine.contract.errors import UserError
 from engine.contract.rundir import alone_in, checked_name, keep_copy, write_atomically
-from tui.review import order, tournament
+from tui.review import order, samples, tournament
 from tui.review.evaluation import Evaluation, Item
 from tui.review.results import outcomes
 from tui.review.state import OF_THE_TRIAL, Played, Rating, Revealed, Sitting, State, Step, read_state
@@ -194,6 +194,12 @@ class Session:
                     "h says that this prompt's clips were heard elsewhere."
                 )
 
+    def knows_by_name(self, trial: order.Trial) -> bool:
+        """Whether the listener heard a clip of this trial under its step's name, among the samples of training."""
+        paths = [path for letter in self._audible(trial) if (path := self.clip_path(trial, letter)) is not None]
+        runs = {path.resolve().parent.parent.parent for path in paths}
+        return any(samples.among(paths, samples.heard(run, self.state.listener)) for run in runs)
+
     def may_be_seen(self, trial: order.Trial) -> bool:
         """Whether pictures of the trial's clips may be shown: two that are one clip would look the same."""
         repeats_itself = any(len(set(group) & set(trial.order)) > 1 for group in self.evaluation.same_weights)
@@ -310,7 +316,7 @@ class Session:
         before = {field_name: getattr(rating, field_name), "blind": rating.blind, "all_bad": all_bad}
         self._remember(before, f"{field_name} of {self.letter}")
         setattr(rating, field_name, value)
-        rating.blind = not self.names_visible
+        rating.blind = not self.names_visible and not self.knows_by_name(trial)
         self._set("all_bad", False)
         self._draw_next()
         self._save()

@@ -10,6 +10,7 @@ from engine.contract import liveness
 from engine.contract.config import Review
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
+from tui.review import samples
 from tui.review.evaluation import open_evaluation
 from tui.review.session import Session
 from tui.runs.store import evaluation_folders
@@ -143,7 +144,10 @@ class Presenter:
         if self.problem:
             return [self.problem]
         if self.folders and self.being_made():
-            return ["The clips are being made. Listen opens by itself when all of them are there."]
+            said = ["The clips are being made. Listen opens by itself when all of them are there."]
+            if self.shown is not None and samples.exist(self.shown):
+                said.append("m plays the samples that were made while it trained so far, by step.")
+            return said
         return list(NOTHING)
 
     def opening_remarks(self) -> list[Remark]:
@@ -153,6 +157,9 @@ class Presenter:
         said = []
         if kept := session.kept():
             text = f"This session goes on as it was begun, with {' and '.join(kept)}; w begins another."
+            said.append(Remark(text, warning=False))
+        if any(session.knows_by_name(trial) for trial in session.counted):
+            text = "You heard samples of this training by step. Where one is a clip of this session, the notes say so."
             said.append(Remark(text, warning=False))
         problems = [*session.complaints, *session.evaluation.left_out]
         said += [Remark(problem) for problem in problems[:3]]

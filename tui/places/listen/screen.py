@@ -26,6 +26,7 @@ from tui.places.listen.presenter import Presenter, after_judgement
 from tui.places.listen.tag import TagScreen
 from tui.places.listen.transport import Transport
 from tui.places.place import Place, RunChanged, RunsChanged
+from tui.places.samples.screen import hear_samples
 from tui.places.sound.playback import Levels, Playback, levels
 from tui.places.sound.screen import PlayerNews, SoundScreen
 from tui.review.order import Trial
@@ -59,6 +60,11 @@ class ListenScreen(Place, Background):
         return self.presenter.session
 
     @property
+    def _listener(self) -> str:
+        """Who listens until another one is named."""
+        return self.panel.listener or default_listener()
+
+    @property
     def playback(self) -> Playback | None:
         return None if self.transport is None else self.transport.playback
 
@@ -80,7 +86,8 @@ class ListenScreen(Place, Background):
 
     def on_screen_suspend(self, event: events.ScreenSuspend) -> None:
         """Another place is shown: the clip stops. A window over this place leaves it playing."""
-        if self.app.current_mode != "listen" and self.transport is not None:
+        covered = isinstance(self.app.screen, Place) and self.app.screen is not self
+        if (covered or self.app.current_mode != "listen") and self.transport is not None:
             self.transport.player.pause()
             self.attempt(self.transport.playback.leave)
 
@@ -117,7 +124,7 @@ class ListenScreen(Place, Background):
         """Open the session of the run that is shown; without one, of the newest run that has clips."""
         path = self.panel.shown_path or next((s.path for s in self.panel.summaries if s.clips), None)
         if self.presenter.take(path):
-            self._open(self.presenter.listener or self.panel.listener or default_listener())
+            self._open(self.presenter.listener or self._listener)
         elif self.presenter.asks is None and self.session is None:
             self._write()
 
@@ -440,6 +447,9 @@ class ListenScreen(Place, Background):
         self.panel.push_screen(Menu("Show the names now? Nothing takes that back.", choices), take)
 
     # -- beside it
+
+    def action_samples(self) -> None:
+        hear_samples(self.panel, self.presenter.shown, self.presenter.listener or self._listener)
 
     def action_decide(self) -> None:
         if self.presenter.shown is not None:

@@ -21,6 +21,9 @@ from tui.places.monitor.loss_chart import LossChart, SecondChart
 from tui.places.monitor.machine_card import MachineCard
 from tui.places.monitor.progress_card import ProgressCard
 from tui.places.place import Place, RunChanged
+from tui.places.samples.screen import hear_samples
+from tui.review import samples
+from tui.review.session import default_listener
 from tui.runs import launch
 from tui.runs.follow import LogSource, Source
 from tui.widgets.field import Field
@@ -53,6 +56,8 @@ class MonitorScreen(Place):
             return state == "running"
         if action.action == "resume":
             return state in ("waiting", "stopped", "failed", "lost")
+        if action.action == "samples":
+            return self._source is not None and samples.exist(self._source.run.path)
         if action.action == "go('listen')":
             return state == "done"
         if action.action == "second":
@@ -210,6 +215,10 @@ class MonitorScreen(Place):
 
     def action_evaluate(self) -> None:
         run_actions.evaluate(self.panel, self._source.run if self._source else None)
+
+    def action_samples(self) -> None:
+        run = self._source.run.path if self._source is not None else None
+        hear_samples(self.panel, run, self.panel.listener or default_listener())
 
     def action_save_now(self) -> None:
         run_actions.ask(self.panel, self._source, launch.checkpoint_now, "a checkpoint at the end of this step")

@@ -1,0 +1,1 @@
+"""Samples made while a run trains, by step."""
