@@ -65,7 +65,7 @@ def test_a_prompt_is_not_judged_blind_once_one_of_its_clips_was_heard_by_name(ru
     assert session.rating(session.trial, "A").blind
     notes.export(run)
     said = " ".join(run.notes.read_text().split())
-    assert "had been heard by name, as a sample of training" in said
+    assert "where a clip had been heard by name as a sample of training" in said
 
 
 def test_a_damaged_line_of_what_was_heard_costs_that_line(run: RunDir) -> None:

@@ -182,7 +182,8 @@ class ListenPage(Container):
             lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
         elif status.error:
             lines.append(Content.styled(status.error, "$warning"))
-        room = 6 - len(playback.letters) if self.screen.size.height < 30 else len(lines)
+        # No clip goes out of sight for them.
+        room = self.query_one("#clips-card").content_size.height - 1 - len(session.trial.letters)
         return lines[: max(1, room)]
 
     def _write_so_far(self, session: Session) -> None:
@@ -194,15 +195,13 @@ class ListenPage(Container):
             frame(card, "So far")
             lines.show(said)
             return
-        room = 7 if self.screen.size.height >= 30 else 6
         if session.names_visible and session.complete:
             # The result is what all was done for: in little room it goes before the single scores.
             frame(card, "Result")
-            lines.show(said[:room])
+            lines.show(said)
             return
         frame(card, "Scores")
-        grid = grid_lines(session, width)
-        lines.show([*grid, *said[: max(1, room - len(grid))]])
+        lines.show([*grid_lines(session, width), *said])
 
     def _said(self, session: Session, width: int) -> list[Content]:
         """The lines of "So far", found anew only when the session changed: exact intervals take their time."""
