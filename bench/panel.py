@@ -237,6 +237,71 @@ def idle(folder: Path, seconds: float) -> None:
     report("idle, % of a core", share, 1)
 
 
+CLIPS = 10_000
+DATA_KEYS = (
+    (b"\x1b[B", b"_0001.wav"), (b"\x1b[A", b"_0000.wav"), (b"o", b"split"), (b"v", b"\xe2\x86\x91"),
+    (b"v", b"\xe2\x86\x93"), (b"p", b"Prompts"), (b"p", b"Clips 10000"), (b"/", b"ords of caption"),
+    (b"7", b"filter: 7"), (b"\x7f", b"Clips 10000"),
+)  # fmt: skip
+"""Keys of Data, and what stands on the screen once they are obeyed: move, sort, turn round, prompts, filter."""
+
+
+def data_place(folder: Path, rounds: int) -> None:
+    """Data with 10,000 clips, while the checks listen to them in the background; then one edit."""
+    import numpy as np
+    import soundfile
+
+    data = folder.parent / "data"
+    noise, rows = np.random.default_rng(0), []
+    for number in range(CLIPS):
+        name = f"{'valid' if number % 10 == 0 else 'train'}/song{number // 8:04d}_{number:04d}.wav"
+        path = data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, noise.uniform(-0.1, 0.1, 4000), 8000)
+        rows.append({"audio": name, "text": f"boombap drums, soft bass, number {number} at {80 + number % 20} bpm"})
+    (data / "metadata.json").write_text(json.dumps(rows, indent=1))
+    (data / "prompts.json").write_text('["a choir", "boombap drums, soft bass"]')
+    (data / "config.toml").write_text(f'[data]\ndir = "{data}"\n[evaluate]\nprompts_file = "{data}/prompts.json"\n')
+    panel = Panel(folder, "--config", str(data / "config.toml"))
+    panel.until(b"Runs")
+    panel.listen(2)
+    began = time.perf_counter()
+    panel.press(b"D")
+    panel.until(b"Clips 10000", 60)
+    opened = time.perf_counter() - began
+    panel.listen(3)
+    found: dict[bytes, list[float]] = {key: [] for key, _ in DATA_KEYS}
+    for _ in range(rounds):
+        for key, wanted in DATA_KEYS:
+            panel.listen(random.uniform(0.2, 0.4))
+            began = time.perf_counter()
+            panel.press(key)
+            panel.until(wanted, 2)
+            found[key].append(1000 * (time.perf_counter() - began))
+        for key in (b"\r", *[b"o"] * 6, b"\x1b[H"):  # sorted as the metadata again, from the top
+            panel.press(key)
+            panel.listen(0.1)
+    panel.listen(1)
+    panel.press(b"i")
+    panel.listen(1)
+    began = time.perf_counter()
+    panel.press(b"\x7f\r")
+    panel.until(b"kept", 5)
+    edit = 1000 * (time.perf_counter() - began)
+    memory = psutil.Process(panel.process.pid).memory_info().rss / 2**20
+    panel.end()
+    every = [each for times in found.values() for each in times]
+    value = statistics.quantiles(every, n=20)[-1]
+    worst = max(found, key=lambda key: statistics.median(found[key]))
+    note = f"95th percentile of {len(every)}, median {statistics.median(every):.0f}; while the checks listen"
+    report("open 10,000 clips, seconds", opened, 2)
+    report(
+        "key to repaint in Data, ms", value, 50, f"{note}; slowest key {worst!r}: {statistics.median(found[worst]):.0f}"
+    )
+    report("an edit of a caption kept, ms", edit, 500, "one of 10,000 in metadata.json, flushed to disk")
+    report("memory with 10,000 clips, MB", memory, 200)
+
+
 def report(what: str, value: float, bar: float, note: str = "") -> None:
     """Print one figure and keep it; every bar is an upper one."""
     FOUND.append({"what": what, "value": round(value, 3), "bar": bar, "note": note})
@@ -246,12 +311,13 @@ def report(what: str, value: float, bar: float, note: str = "") -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--quick", action="store_true", help="fewer repeats and shorter spans")
-    parser.add_argument("--only", choices=["paint", "keys", "long", "idle"])
+    parser.add_argument("--only", choices=["paint", "keys", "data", "long", "idle"])
     args = parser.parse_args()
     span = 10.0 if args.quick else 60.0
     parts = {
         "paint": lambda folder: first_paint(folder, 5),
         "keys": lambda folder: key_to_repaint(folder, 24 if args.quick else 120),
+        "data": lambda folder: data_place(folder, 3 if args.quick else 12),
         "long": lambda folder: long_run(folder, span),
         "idle": lambda folder: idle(folder, span),
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tests.data.conftest import music, write
 from tests.panel.listening import text, told, until
 from tui.app import PanelApp
 from tui.places.data.screen import DataScreen
+from tui.runs.checks import Checked
 from tui.widgets.field import Line
 from tui.widgets.table import Table
 
@@ -52,6 +55,11 @@ def data(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+async def _checks_that_take_long(settings: config.Settings) -> Checked:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 @asynccontextmanager
 async def opened(
     data: Path, *, size: tuple[int, int] = (120, 35), checked: bool = True, sound: str = "none"
@@ -62,12 +70,14 @@ async def opened(
     ]  # fmt: skip
     settings = config.override(config.Settings(), changes)
     app = PanelApp(data.parent / "runs", settings=settings, mode="data")
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, DataScreen) and app.screen.room)
-        screen: Any = app.screen
-        if checked:
-            await until(pilot, lambda: screen.room.checked, 60)
-        yield app, pilot, screen
+    slow = patch("tui.places.data.screen.run_checks", _checks_that_take_long)
+    with nullcontext() if checked else slow:
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, DataScreen) and app.screen.room)
+            screen: Any = app.screen
+            if checked:
+                await until(pilot, lambda: screen.room.checked, 60)
+            yield app, pilot, screen
 
 
 def captions(data: Path) -> list[str]:
@@ -89,9 +99,9 @@ async def type_line(pilot: Pilot[None], value: str) -> None:
 
 
 async def test_the_table_stands_before_the_checks_and_gains_what_they_measure(data: Path) -> None:
-    async with opened(data, checked=False) as (app, pilot, screen):
+    async with opened(data, checked=False) as (app, _, _):
         assert "Clips 6 · 5 train, 1 valid" in text(app)
-        await until(pilot, lambda: screen.room and screen.room.checked, 60)
+    async with opened(data) as (_, _, screen):
         row = screen.query_one("#data", Table).line(0).plain
         assert row.split()[:4] == ["train", "beat33", "2.0", row.split()[3]]
         assert float(row.split()[3]) < -5

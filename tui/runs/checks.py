@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -15,6 +16,12 @@ import msgspec
 from engine.contract import config
 from engine.contract.data.checked import CheckedClip
 from tui.runs.draft import Finding
+
+
+def politely() -> None:
+    """For a process that works in the background on all cores: the keys of the panel come first."""
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(10)
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,14 @@ async def run_checks(settings: config.Settings) -> Checked:
             sys.executable, "-m", "engine", "check", str(path), "--json",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             cwd=Path(__file__).resolve().parents[2],
+            preexec_fn=politely,
         )  # fmt: skip
         try:
             out, err = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
     return _checked(out, err)
 
 

@@ -90,12 +90,15 @@ class DataPage(Place, Background):
         before, self.look = self.look, look
         if before.view == "clips":
             self._left_at = self.key
-        self.write_page()
+        self._arrange()
+        if self.room is not None:
+            self._write_list(self.room)
         if (before.view, before.only) != (look.view, look.only):
             table = self.query_one("#data", Table)
             table.action_end(-1)
             if look.view == "clips":
                 table.go_to(self._left_at)
+        self.write_below()
 
     def offers(self, action: keys.Action) -> bool:
         if action.place != "data":
@@ -118,26 +121,33 @@ class DataPage(Place, Background):
         """Write everything; only what changed is sent to the terminal."""
         if not self.is_mounted:
             return
-        room = self.room
-        first = room is not None and bool(room.problem)
-        arranged = self.has_class("-first"), self.has_class("-list")
-        self.set_class(first and self.look.view == "clips", "-first")
-        self.set_class(self.look.view != "clips", "-list")
-        if arranged != (self.has_class("-first"), self.has_class("-list")):
-            self.call_after_refresh(self.write_page)  # what wraps has another width now
-        if room is not None:
-            if first:
-                self._write_first(room)
-            self._write_list(room)
+        self._arrange()
+        if self.room is not None:
+            self._write_list(self.room)
         self.write_below()
-        self.write_keys()
+
+    def _arrange(self) -> None:
+        """Show the widgets that the list needs. Not by a class of the screen, which would style all of it anew."""
+        room, clips = self.room, self.look.view == "clips"
+        first = room is not None and bool(room.problem) and clips
+        shown = {
+            "#data-card": not first, "#data-below": not first, "#first": first,
+            "#clip-card": clips, "#detail": not clips or self.size.width >= 100,
+        }  # fmt: skip
+        changed = [widget for name, show in shown.items() if (widget := self.query_one(name)).display != show]
+        for widget in changed:
+            widget.display = not widget.display
+        if changed:
+            self.call_after_refresh(self.write_below)  # what wraps has another width now
+        if first and room is not None:
+            self._write_first(room)
 
     def _write_list(self, room: Room) -> None:
         table, width = self.query_one("#data", Table), self.size.width
         view = self.look.view
         if view == "clips":
             self._listed = room.listed(self.look)
-            shown = [self._clip_row(known, width) for known in self._listed]
+            shown = self._clip_rows(width)
             table.show(
                 shown or [Row(None, [("No clip fits; esc shows all again.", "$quiet")])], rows.clip_columns(width)
             )
@@ -150,12 +160,15 @@ class DataPage(Place, Background):
             table.show(listed or [Row(None, [(self._nothing(room), "$quiet")])], rows.COLUMNS[view])
         frame(self.query_one("#data-card"), self._title(room), self._subtitle(room))
 
-    def _clip_row(self, known: Known, width: int) -> Row:
+    def _clip_rows(self, width: int) -> list[Row]:
         # A key that sorts or filters ten thousand clips finds their rows as they were.
-        held = self._rows.get(known.key)
-        if held is None or held[0] is not known or held[1] != width:
-            held = self._rows[known.key] = known, width, rows.clip_row(known, width)
-        return held[2]
+        shown, held = [], self._rows
+        for known in self._listed:
+            kept = held.get(known.key)
+            if kept is None or kept[0] is not known or kept[1] != width:
+                kept = held[known.key] = known, width, rows.clip_row(known, width)
+            shown.append(kept[2])
+        return shown
 
     def _title(self, room: Room) -> str:
         parts = [TITLES[self.look.view]]

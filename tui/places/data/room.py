@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,12 +38,6 @@ class Known(NamedTuple):
     """None until it is measured, and for silence."""
     findings: tuple[Finding, ...] = ()
     """The gravest first."""
-
-    @property
-    def text(self) -> str:
-        """Where the filter looks."""
-        clip, ids = self.clip, " ".join(finding.id for finding in self.findings)
-        return f"{clip.name} {self.track} {clip.split} {ids} {clip.text}".lower()
 
 
 @dataclass(frozen=True)
@@ -87,11 +81,16 @@ class Room:
         found: Iterable[Known] = self.known.values()
         if look.only is not None:
             found = [known for known in found if known.key in look.only.keys]
-        if terms:
-            found = [known for known in found if _fits(known.text, terms)]
+        for term in terms:
+            found = [known for known in found if term in self.texts[known.key]]
         order = _ORDERS.get(SORTS[look.sort])
         ordered = sorted(found, key=order) if order else list(found)
         return ordered[::-1] if look.inverted else ordered
+
+    @cached_property
+    def texts(self) -> dict[Key, str]:
+        """Where the filter looks, by clip."""
+        return {key: _text(known) for key, known in self.known.items()}
 
     @cached_property
     def findings(self) -> list[tuple[Finding, Only]]:
@@ -163,7 +162,7 @@ def with_news(reading: Reading, checked: Checked | None = None) -> Reading:
         known = _known(clips, checked or room.checked)
     asked = tuple(prompt.text for prompt in held.prompts) if held is not None else ()
     room = Room(room.settings, clips, room.problem, checked or room.checked, asked, room.prompts_problem, known)
-    _ = room.findings  # worked out here rather than at the key that asks for it
+    _ = room.findings, room.texts  # worked out here rather than at the key that asks for them
     return reading._replace(room=room)
 
 
@@ -208,8 +207,9 @@ def side(clip: Clip) -> str:
     return "out" if clip.is_out else clip.split
 
 
-def _fits(text: str, terms: Collection[str]) -> bool:
-    return all(term in text for term in terms)
+def _text(known: Known) -> str:
+    clip, ids = known.clip, " ".join(finding.id for finding in known.findings)
+    return f"{clip.name} {known.track} {clip.split} {ids} {clip.text}".lower()
 
 
 _SIDES = ("train", "valid", "out")

@@ -26,7 +26,7 @@ from tui.places.data import edits
 from tui.places.data.bring import Bring
 from tui.places.data.page import DataPage
 from tui.places.data.replace import Replace
-from tui.places.data.room import SORTS, Known, Look, Reading, View, read, with_news
+from tui.places.data.room import SORTS, Known, Look, Only, Reading, View, read, with_news
 from tui.places.dialogs import Ask
 from tui.places.place import RunChanged
 from tui.places.sound.screen import PlayerNews, SoundScreen
@@ -317,16 +317,19 @@ class DataScreen(DataPage):
         if self.look.view == "findings":
             finding, only = room.findings[key]
             if only.keys:
-                self.show_look(Look(only=only))
+                self._list("clips", only)
             else:
                 self.notify(f"{finding.id} is about no single clip: {finding.fix or finding.message}")
         elif self.look.view == "words":
-            self.show_look(Look(only=room.with_word(key)))
+            self._list("clips", room.with_word(key))
         else:
             self.action_edit()
 
     def action_view(self, view: View) -> None:
-        self.show_look(Look() if self.look.view == view else Look(view=view))
+        self._list("clips" if self.look.view == view else view)
+
+    def _list(self, view: View, only: Only | None = None) -> None:
+        self.show_look(self.look.changed(view=view, only=only, filter=""))
 
     def action_filter(self) -> None:
         self.query_one("#filter", Field).open(self.look.filter)
@@ -353,7 +356,7 @@ class DataScreen(DataPage):
             return True
         if self.look.changed(sort=0, inverted=False) == Look():
             return False
-        self.show_look(Look(sort=self.look.sort, inverted=self.look.inverted))
+        self._list("clips")
         return True
 
     # -- sound
