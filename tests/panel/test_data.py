@@ -18,8 +18,10 @@ from engine.contract import config
 from tests.conftest import once
 from tests.data.conftest import music, write
 from tests.panel.listening import text, told, until
+from tui import keys
 from tui.app import PanelApp
 from tui.places.data.screen import DataScreen
+from tui.places.whole import WholeScreen
 from tui.runs.checks import Checked
 from tui.widgets.field import Line
 from tui.widgets.table import Table
@@ -293,3 +295,35 @@ async def test_a_run_is_made_on_the_data_that_are_shown(data: Path) -> None:
         await pilot.press("t")
         await until(pilot, lambda: getattr(app.screen, "place", "") == "new_run")
         assert app.screen.draft.settings.data.dir == str(data)
+
+
+async def test_a_first_start_teaches_three_steps_and_clips_are_brought_from_there(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / "tracks" / f"dusty beat {number}.wav", music(number, seconds=32.0, rate=8000), 8000)
+    async with opened(tmp_path / "data", checked=False, size=(80, 24)) as (app, pilot, screen):
+        await until(pilot, lambda: "1  Bring clips" in text(app))
+        offered = {action.action for action in keys.of("data") if screen.offers(action)}
+        assert offered == {"bring", "folder", "view('prompts')"}
+        await pilot.press("b")
+        assert isinstance(app.focused, Line)
+        app.focused.value = str(tmp_path / "trac")
+        await pilot.press("tab", "enter")
+        await type_line(pilot, str(tmp_path / "data"))
+        await type_line(pilot, "lofi")
+        await until(pilot, lambda: isinstance(app.screen, WholeScreen), 60)
+        await until(pilot, lambda: "2 new tracks" in text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Clips 4" in text(app))
+        assert captions(tmp_path / "data")[0].startswith("lofi, ")
+        await until(pilot, lambda: screen.query_one("#data", Table).has_focus)
+
+
+async def test_what_cannot_be_prepared_is_said_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "tracks").mkdir()
+    async with opened(tmp_path / "data", checked=False) as (app, pilot, screen):
+        await pilot.press("b")
+        await type_line(pilot, str(tmp_path / "tracks"))
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: told(app) and not screen.preparing, 60)
+        assert str(tmp_path / "tracks") in told(app)
+        assert not (tmp_path / "data" / "metadata.json").exists()

@@ -13,6 +13,7 @@ from engine.contract.rundir import RunDir, create
 from tests.panel.conftest import Starter, settle
 from tests.panel.listening import until
 from tests.panel.seen import header, names, said, text
+from tui import keys
 from tui.app import PanelApp
 from tui.places.dialogs import Menu
 from tui.runs import queue
@@ -111,7 +112,7 @@ async def test_archiving_takes_a_run_out_of_the_list_and_back(panel: Starter, ru
 
 async def test_an_empty_folder_says_what_to_do(panel: Starter, tmp_path: Path) -> None:
     async with panel(folder=tmp_path / "none") as (app, pilot):
-        assert "mgl-tui demo" in text(app, "#run-facts")
+        assert "mgl-tui demo" in text(app, "#runs-first-steps")
         await pilot.press("r", "s", "space", "enter", "x", "e")
         assert app.is_running
 
@@ -234,3 +235,16 @@ async def test_of_steps_and_progress_in_a_row_only_the_latest_stands_beside_a_ru
             "base model valid 2.5", "step 49 loss 2.4 gn 0.1 lr 1e-4", "step 49 valid 2.3 ★ best", "best: 8 clips",
             "evaluating 24 of 24 clips",
         ]  # fmt: skip
+
+
+async def test_a_first_start_teaches_three_steps_and_offers_no_dead_key(panel: Starter, tmp_path: Path) -> None:
+    async with panel(folder=tmp_path / "none", size=(80, 24)) as (app, pilot):
+        await until(pilot, lambda: "1  Bring clips" in text(app, "#runs-first-steps"))
+        assert "2  Check" in text(app, "#runs-first-steps")
+        assert "3  Start" in text(app, "#runs-first-steps")
+        offered = [keys.shown(action.keys) for action in keys.of("runs") if app.screen.offers(action)]
+        assert offered == ["n", "p"]
+        await pilot.press("space", "s", "slash", "escape")
+        create(tmp_path / "none", "first", config.Settings())
+        app.read_runs()
+        await until(pilot, lambda: names(app) == ["first"] and app.screen.query_one(Table).has_focus)

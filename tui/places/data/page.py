@@ -60,7 +60,7 @@ class DataPage(Place, Background):
         with Container(id="data-below"):
             yield ClipCard()
             yield Lines([], id="detail", classes="card")
-        with Container(id="first"):
+        with Container(id="first", classes="-hidden"):
             yield Lines([], id="first-steps", classes="card")
         yield Field("caption", id="typed")
         yield Field("words of caption, track, split or finding", id="filter")
@@ -105,7 +105,8 @@ class DataPage(Place, Background):
             return super().offers(action)
         room, name = self.room, action.action
         if room is None or room.problem:
-            return name in ("bring", "folder", "add", "view('prompts')")
+            in_prompts = self.look.view == "prompts" and name in ("edit", "add", "out", "undo")
+            return in_prompts or name in ("bring", "folder", "view('prompts')")
         if name == "add":
             return self.look.view == "prompts"
         if name in _NEEDS_CLIP:
@@ -134,11 +135,13 @@ class DataPage(Place, Background):
             "#data-card": not first, "#data-below": not first, "#first": first,
             "#clip-card": clips, "#detail": not clips or self.size.width >= 100,
         }  # fmt: skip
-        changed = [widget for name, show in shown.items() if (widget := self.query_one(name)).display != show]
-        for widget in changed:
-            widget.display = not widget.display
+        changed = [name for name, show in shown.items() if self.query_one(name).has_class("-hidden") == show]
+        for name in changed:
+            self.query_one(name).toggle_class("-hidden")
         if changed:
             self.call_after_refresh(self.write_below)  # what wraps has another width now
+        if self.focused is None and not first:
+            self.call_after_refresh(self.query_one("#data", Table).focus)  # what was hidden has lost it
         if first and room is not None:
             self._write_first(room)
 

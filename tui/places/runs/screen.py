@@ -59,6 +59,8 @@ class RunsScreen(Place, Background):
         with Container(id="runs-below"):
             yield Lines([], id="run-facts", classes="card")
             yield Lines([], id="run-log", classes="card")
+        with Container(id="runs-first", classes="-hidden"):
+            yield Lines([], id="runs-first-steps", classes="card")
         yield Field("filter by name, comment, state, or a setting such as rank=12", id="filter")
 
     def on_mount(self) -> None:
@@ -91,6 +93,7 @@ class RunsScreen(Place, Background):
         notes = [_on_marks(marked)]
         frame(card, title, " · ".join(words.queue_note(self.panel.runs_dir) + notes))
         self._write_facts()
+        self._write_first()
 
     def _shown(self) -> list[RunSummary]:
         wanted, by = self._filter.lower().split(), words.SORTS[self._sort]
@@ -121,18 +124,32 @@ class RunsScreen(Place, Background):
             return [Content.styled(f"No run fits “{self._filter}”; / changes the filter.", "$quiet")]
         if self.panel.store.archived:
             return [Content.styled("The archive is empty; z goes back to the runs.", "$quiet")]
-        return [
-            Content("No runs yet."),
-            Content.assemble(("n", "$accent bold"), " makes one from config.toml"),
-            Content.assemble(("mgl-tui demo", "$accent bold"), " trains a small one on made-up music"),
-            Content.assemble(("p", "$accent bold"), " opens a folder of clips made by another script"),
-        ]
+        return []
+
+    @property
+    def _is_first_start(self) -> bool:
+        """Nothing is here yet, so that the middle of the screen says how to begin."""
+        return self._read and not self.panel.summaries and not self.panel.store.archived
+
+    def _write_first(self) -> None:
+        first, table = self._is_first_start, self.query_one(Table)
+        if not first and self.query_one("#runs-card").has_class("-hidden"):
+            self.call_after_refresh(table.focus)  # what was hidden has lost it
+        for name in ("#runs-card", "#runs-below"):
+            self.query_one(name).set_class(first, "-hidden")
+        self.query_one("#runs-first").set_class(not first, "-hidden")
+        if first:
+            steps = self.query_one("#runs-first-steps", Lines)
+            steps.title("No runs yet")
+            steps.show(words.first_steps(Path(self.panel.settings.data.dir)))
 
     # -- acting
 
     def offers(self, action: keys.Action) -> bool:
         if action.action == "go('listen')" and len(self.panel.marked) > 1:
             return True
+        if self._is_first_start and action.place == "runs":
+            return action.action in ("new", "open_path") or (action.action == "queue" and bool(self._waiting))
         if action.action in _NEEDS:
             summary = self.current()
             return summary is not None and not summary.foreign and _NEEDS[action.action](summary)

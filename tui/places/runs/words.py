@@ -200,3 +200,21 @@ def told(s: RunSummary, count: int) -> list[Content]:
             kept.pop()
         kept.append(line)
     return [Content(line) for line in kept[-count:]]
+
+
+def first_steps(data: Path) -> list[Content]:
+    """What somebody does who has nothing yet; ``data`` is the data folder of the settings."""
+    key, name, done = "$accent bold", "bold", ("✔ ", "$success")
+    bring = (" shows your clips",) if data.is_dir() else (", then b, cuts your tracks into clips with captions",)
+    return [
+        Content.assemble(("1  Bring clips   ", name), *[done] * data.is_dir(), ("D", key), *bring),
+        Content.assemble(
+            ("2  Check         ", name), ("D", key), " finds what is wrong with them, to hear and to mend"
+        ),
+        Content.assemble(
+            ("3  Start         ", name), ("n", key), " makes a run of them; ", ("L", key), " lets you hear it"
+        ),
+        Content(""),
+        Content.assemble(("mgl-tui demo", key), " goes through all of it on made-up music, in minutes"),
+        Content.assemble(("p", key), " opens a folder of clips made by another script"),
+    ]
