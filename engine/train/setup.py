@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import distributions
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -300,8 +302,12 @@ def freeze(decoder: Any, dtype: torch.dtype, settings: config.Train) -> Any:
     return decoder
 
 
+@cache
 def versions() -> dict[str, str]:
     """Version of Python and of the packages that the numbers depend on."""
-    installed = {package.name.lower(): package.version for package in distributions() if package.name}
-    found = {name: installed[name] for name in PACKAGES if name in installed}
+    found = {}
+    for name in PACKAGES:
+        # Each by its name: reading what all packages of an environment say of themselves takes a second.
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return {"python": ".".join(map(str, sys.version_info[:3])), **found}

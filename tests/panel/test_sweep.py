@@ -61,6 +61,19 @@ def test_a_grid_that_cannot_be_is_named_before_anything_is_made(assignments: lis
         grid(*assignments, seeds=seeds)
 
 
+def test_members_whose_values_are_written_alike_have_names_of_their_own() -> None:
+    members = grid("evaluate.prompts_file=a/x.json,b/x.json")
+    assert [member.name for member in members] == ["try-promptsfilex.json", "try-promptsfilex.json-2"]
+    long = grid(f"run.why={'a' * 120}1,{'a' * 120}2")
+    assert len({member.name for member in long}) == 2
+
+
+@pytest.mark.parametrize("name", ["../x", "n" * 101, ""])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="is no name for a sweep"):
+        grid("lora.rank=8,16", name=name)
+
+
 def made(runs_dir: Path, losses: dict[str, float]) -> sweep.Ranking:
     """A sweep of rank 8 and 16 with two seeds, each member at its best valid loss (absent: it still waits)."""
     for run in sweep.create(grid("lora.rank=8,16", seeds=2, top=1), runs_dir):

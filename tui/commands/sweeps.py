@@ -26,17 +26,21 @@ def make(args: argparse.Namespace) -> int:
         raise UserError(f"--top {args.top} is below 0; take how many of the best settings are to get clips.")
     name = args.name if args.name != "sweep" else _free(runs_dir)
     axes = sweep.axes(base, assignments)
-    count = sweep.size(axes) * args.seeds
+    count = sweep.count(axes, args.seeds)
     say.aside(_cost(runs_dir, base, axes, args.seeds))
-    if sweep.ASK_ABOVE < count <= sweep.MOST and not args.yes and not say.agreed(f"Start all {count:,} runs?"):
+    if count > sweep.ASK_ABOVE and not args.yes and not say.agreed(f"Start all {count:,} runs?"):
         raise UserError(f"The grid has {count:,} runs; give fewer values, or say it again with --yes.")
     members = sweep.grid(base, axes, args.seeds, name, args.top)
     runs = sweep.create(members, runs_dir)
+    if not args.print:
+        queue.add_sweep(runs)
+    if args.json:
+        say.document({"sweep": name, "runs": [run.name for run in runs]})
+        return 0
     if args.print:
         for run in runs:
             say.line(shlex.join([sys.executable, "-m", "engine", "train", str(run.path.resolve())]))
         return 0
-    queue.add_sweep(runs)
     say.line(f"{name}: {len(runs)} runs in the queue; `mgl-tui sweep --name {name}` says what has come of them.")
     for run in runs:
         say.line(f"  {run.name}")

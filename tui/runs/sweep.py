@@ -10,7 +10,7 @@ import itertools
 import math
 import shutil
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,19 +114,27 @@ def size(axes: Axes) -> int:
     return math.prod(len(values) for values in axes.values())
 
 
+def count(axes: Axes, seeds: int) -> int:
+    """Runs of the grid. Raises UserError for one that is none."""
+    if seeds < 1:
+        raise UserError(f"--seeds {seeds} makes no run; take 1 or more.")
+    runs = size(axes) * seeds
+    if runs < 2:
+        raise UserError("A sweep of one run is a run: give a setting more than one value, or --seeds 2.")
+    if runs > MOST:
+        raise UserError(f"The grid has {runs:,} runs, {MOST:,} at most; give fewer values.")
+    return runs
+
+
 def grid(base: config.Settings, axes: Axes, seeds: int, name: str, finalists: int) -> list[Member]:
     """The members of a sweep over these axes, each with ``seeds`` seeds.
 
     Raises SettingsError for values that are not allowed together, UserError for a grid that is none.
     """
-    if seeds < 1:
-        raise UserError(f"--seeds {seeds} makes no run; take 1 or more.")
-    count = size(axes) * seeds
-    if count < 2:
-        raise UserError("A sweep of one run is a run: give a setting more than one value, or --seeds 2.")
-    if count > MOST:
-        raise UserError(f"The grid has {count:,} runs, {MOST:,} at most; give fewer values.")
-    members = []
+    count(axes, seeds)
+    rundir.checked_name(name, "sweep")
+    members: list[Member] = []
+    taken: set[str] = set()
     for combination in itertools.product(*axes.values()):
         words = [
             f"{_short_name(swept)}{_word(value)}"
@@ -141,9 +149,19 @@ def grid(base: config.Settings, axes: Axes, seeds: int, name: str, finalists: in
                 section, key = dotted.split(".")
                 table[section][key] = value
             table["run"] |= {"sweep": name, "finalists": finalists}
-            label = "-".join([name, *words, *([f"s{seed}"] if seeds > 1 else [])])
-            members.append(Member(rundir.checked_name(label[:100]), config.parse(table, "the sweep")))
+            label = _unlike("-".join([name, *words, *([f"s{seed}"] if seeds > 1 else [])]), taken)
+            taken.add(label)
+            members.append(Member(rundir.checked_name(label), config.parse(table, "the sweep")))
     return members
+
+
+def _unlike(label: str, taken: Collection[str]) -> str:
+    """The label as a run's name that no other member has: files of one name in two folders are said alike."""
+    found, number = label[:100].rstrip("."), 1
+    while found in taken:
+        number += 1
+        found = f"{label[:94].rstrip('.')}-{number}"
+    return found
 
 
 def axis(base: config.Settings, assignment: str) -> tuple[str, list[Any]]:
