@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from engine import __main__ as engine
-from engine.contract import config, liveness, rundir
+from engine.contract import config, events, liveness, rundir
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tests.conftest import ROOT, need
@@ -21,7 +21,7 @@ from tests.faults.test_kills import make, what_is_kept
 from tests.review.clips import judge, make_run
 from tests.train.conftest import write_clips
 from tui.review.evaluation import open_evaluation
-from tui.runs import queue
+from tui.runs import launch, queue, sweep
 
 
 class Disk:
@@ -164,3 +164,33 @@ def test_the_queue_says_that_it_cannot_be_written(disk: Disk) -> None:
     disk.read_only()
     with pytest.raises(UserError, match="cannot be changed"):
         queue.add(run)
+
+
+def test_the_members_of_a_sweep_wait_for_room_and_those_that_failed_go_on_with_the_others(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.resize(30 * 1024)
+    folder = disk.folder / "runs"
+    monkeypatch.setattr(queue, "start", lambda runs_dir: False)
+    members = sweep.create(sweep.grid(config.Settings(), {"lora.rank": [2, 4]}, 1, "ranks", 0), folder)
+    with events.EventLog(members[0].events) as log:
+        log.write("state", state="failed", error="the disk is full")
+    queue.add_sweep(members[1:])
+    assert "the disk of the runs is full" in queue.waits_for(folder)
+    started: list[str] = []
+
+    def start(run: RunDir, **_: object) -> int:
+        started.append(run.name)
+        with events.EventLog(run.events) as log:
+            log.write("state", state="done")
+        return 1
+
+    def room(_: float) -> None:
+        assert started == []
+        disk.resize(200 * 1024)
+        assert queue.resume_sweep(folder, "ranks") == ["ranks-rank2", "ranks-rank4"]
+
+    monkeypatch.setattr(launch, "start", start)
+    monkeypatch.setattr(queue, "_wait", room)
+    queue.work_off(folder)
+    assert sorted(started) == ["ranks-rank2", "ranks-rank4"]

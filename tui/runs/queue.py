@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,11 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, keep_copy, write_atomically
 from tui.runs import cards, launch, sweep
 from tui.runs.machine import Slot
+from tui.text import size
 
 LOOK_EVERY = 5.0
+LEAST_ROOM = 64 * 2**20
+"""Free bytes of the disk below which no run is started."""
 NOTICED_IN = 0.2
 """Seconds in which the end of an engine is noticed."""
 _FILE, _EDIT, _RUNNER, _LOG = "queue.json", ".queue.edit", ".queue.runner", "queue.log"
@@ -112,6 +116,9 @@ def runs(runs_dir: Path) -> bool:
 def waits_for(runs_dir: Path) -> str:
     """Why the first run of the queue does not start now; empty when nothing is in its way."""
     waiting = entries(runs_dir)
+    room = shutil.disk_usage(runs_dir).free if waiting else LEAST_ROOM
+    if room < LEAST_ROOM:
+        return f"the disk of the runs is full, {size(room)} are free"
     return cards.in_the_way(runs_dir, on_cpu=bool(waiting) and cards.computes_on_cpu(waiting[0]))
 
 
@@ -142,6 +149,8 @@ def work_off(runs_dir: Path, *, look_every: float = LOOK_EVERY) -> None:
 
 def _next(runs_dir: Path, waiting: list[RunDir], taken: set[str]) -> tuple[RunDir, Slot] | None:
     """The first run that waits and has a card, with that card."""
+    if shutil.disk_usage(runs_dir).free < LEAST_ROOM:
+        return None  # each would fail in its turn
     found: dict[bool, Slot | None] = {}
     for run in waiting:
         on_cpu = cards.computes_on_cpu(run)
@@ -172,8 +181,11 @@ def stop_sweep(runs_dir: Path, name: str) -> tuple[list[str], list[str]]:
 
 
 def resume_sweep(runs_dir: Path, name: str) -> list[str]:
-    """Put all members of a sweep that have not come to their end into the queue again; their names."""
-    states = ("waiting", "stopped", "lost")
+    """Put all members of a sweep that are not done into the queue again; their names.
+
+    Those that failed as well: on a disk that was full, or with data that were mended, they go on now.
+    """
+    states = ("waiting", "stopped", "failed", "lost")
     again = [run for run in sweep.members(runs_dir, name) if liveness.state_of(run).state in states]
     for run in again:
         add(run)

@@ -60,7 +60,7 @@ class QueueScreen(Place):
                 ("▲ ", "$warning bold"), "The queue stands still; ", ("r", "$accent bold"), " starts it."
             )
         why = queue.waits_for(self.panel.runs_dir)
-        return Content(f"The first one starts when {why.replace('is running', 'has ended')}." if why else "Starting.")
+        return Content(f"The first one waits: {why}." if why else "Starting.")
 
     def _run(self) -> RunDir | None:
         run = self.query_one(Table).key
