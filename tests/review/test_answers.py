@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,15 @@ def test_a_file_that_lacks_a_part_is_one_sentence_and_nothing_is_written(
         collect(evaluation, sent(tmp_path, value))
     assert "anna.json" in str(caught.value)
     assert list((evaluation.home / "review").glob("*.json")) == []
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, evaluation: Evaluation) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", tmp_path):
+        with pytest.raises(UserError, match="is no file"):
+            collect(evaluation, path)
+    with pytest.raises(UserError, match=r"gone\.json: cannot be read"):
+        collect(evaluation, tmp_path / "gone.json")
 
 
 def test_a_damaged_key_is_said_and_not_guessed_from(tmp_path: Path, evaluation: Evaluation, key: Key) -> None:

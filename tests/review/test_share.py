@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine.contract import liveness
 from engine.contract.config import Review
 from engine.contract.errors import UserError
 from tests.audio.parts import Chromium, wait_for
-from tests.review.clips import PROMPTS, make_evaluation, write_clip
+from tests.review.clips import PROMPTS, make_evaluation, make_run, write_clip
 from tests.review.many import a_run
 from tui import cli, keys
 from tui.commands.shares import page_keys
@@ -358,6 +359,16 @@ def test_a_page_is_written_again_for_the_same_listener_until_the_clips_change(
     assert clip is not None
     write_clip(clip, tone=999)
     assert write(evaluation, tmp_path).key.page != first.key.page
+
+
+def test_clips_that_are_still_being_made_are_not_shared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "runs")
+    next(run.evaluation().rglob("*.wav")).unlink()
+    command = ["--runs", str(tmp_path / "runs"), "share", "first", "-o", str(tmp_path / "page.html")]
+    with liveness.hold(run):
+        assert cli.main(command) == 1
+    assert "are being made" in capsys.readouterr().err
+    assert cli.main(command) == 0
 
 
 def test_share_without_clips_or_with_a_name_that_is_none_is_one_line(

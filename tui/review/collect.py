@@ -148,6 +148,8 @@ class _Given:
 def _read(file: Path) -> Picks | _Given:
     """What the file holds. What tells the kinds apart is looked at first, so that what is wrong is said of the right
     one."""
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise UserError(f"{file} is no file; save what the listener sent as one, and name that.")
     try:
         raw = typed.load(file, Any).value  # type: ignore[arg-type]
     except typed.Unreadable as error:
