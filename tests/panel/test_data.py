@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.contract import config
-from tests.conftest import once
+from tests.audio.parts import Pulse, first_sound, place_of
+from tests.conftest import need, once
 from tests.data.conftest import music, write
 from tests.panel.listening import text, told, until
 from tui import keys
@@ -327,3 +329,30 @@ async def test_what_cannot_be_prepared_is_said_and_nothing_is_made(tmp_path: Pat
         await until(pilot, lambda: told(app) and not screen.preparing, 60)
         assert str(tmp_path / "tracks") in told(app)
         assert not (tmp_path / "data" / "metadata.json").exists()
+
+
+@pytest.mark.audio
+async def test_what_is_heard_is_the_clip_under_the_cursor(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need(shutil.which("pulseaudio") and shutil.which("parec"), "PulseAudio and its tools")
+    pulse = Pulse(data.parent / "p")
+    try:
+        monkeypatch.setenv("PULSE_SERVER", pulse.address)
+        monkeypatch.delenv("SSH_CONNECTION", raising=False)
+        async with opened(data, checked=False, sound="pacat") as (app, pilot, screen):
+            since = pulse.mark()
+            await pilot.press("down", "space")
+            await until(pilot, lambda: app.player.status.position > 1.2)
+            await pilot.press("R")
+            await until(pilot, lambda: not app.player.status.playing)
+            heard = pulse.recording(since)
+            begin = first_sound(heard)
+            part = heard[begin + 4410 : begin + 4410 + 22050]
+            clips = [data / name for name in CLIPS]
+            fits = {clip.name: place_of(part, clip)[0] for clip in clips}
+            assert max(fits, key=lambda name: fits[name]) == "beat33_02_0001.wav"
+            assert fits["beat33_02_0001.wav"] > 0.9
+            await pilot.press("D", "space")
+            await until(pilot, lambda: app.player.status.playing)
+            assert screen.deck.holds.audio.name == "beat33_02_0001.wav"
+    finally:
+        pulse.close()
