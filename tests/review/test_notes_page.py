@@ -61,8 +61,10 @@ def test_keys_play_a_prompt_and_switch_its_clips_at_the_same_position(
         page.press(" ")
         assert not page.run("player.playing")
         errors.append(abs(switch_error(speaker.recording(start), *clips)))
+        if errors[-1] < 0.005:
+            return
     # A machine too busy for its sound shifts some of what is heard; a mistake of the player shifts all.
-    assert min(errors) < 0.005
+    raise AssertionError(errors)
 
 
 @pytest.mark.browser

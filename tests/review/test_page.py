@@ -55,10 +55,15 @@ def test_a_page_that_grew_too_large_takes_opus_for_all_of_them(
         assert np.corrcoef(heard[::3][: len(wanted) // 2], wanted[::2][: len(wanted) // 2])[0, 1] > 0.99
 
 
-def test_twenty_four_noisy_clips_of_fifteen_seconds_stay_under_twenty_megabytes(tmp_path: Path) -> None:
+def test_twenty_four_clips_of_fifteen_seconds_stay_under_twenty_megabytes_even_of_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sounds.LOSSLESS < 19_000_000
+    monkeypatch.setattr(sounds, "LOSSLESS", 1)
     soundfile.write(tmp_path / "loud.wav", np.random.default_rng(0).uniform(-0.9, 0.9, 15 * CLIP_RATE), CLIP_RATE)
-    made = sounds.encode([(tmp_path / "loud.wav", 0.0)] * 24)
-    assert sum(len(clip.uri + clip.wave) for clip in made.clips if clip) < 19_500_000
+    (clip,) = sounds.encode([(tmp_path / "loud.wav", 0.0)]).clips
+    assert clip is not None
+    assert 24 * len(clip.uri + clip.wave) < 19_000_000
 
 
 def test_what_cannot_be_read_or_has_no_room_is_left_out_with_the_reason(
@@ -113,25 +118,36 @@ def test_a_page_reaches_nothing_outside(chromium: Chromium, tmp_path: Path) -> N
 # The player
 
 
-@pytest.fixture
-def page(chromium: Chromium, files: list[Path], tmp_path: Path) -> Chromium:
-    """A page of the two clips, opened from its file, with its first key pressed."""
+def opened(chromium: Chromium, files: list[Path], folder: Path) -> Chromium:
+    """A page of these clips, opened from its file, with its first key pressed."""
     clips = [clip and clip._asdict() for clip in sounds.encode([(path, 0.0) for path in files]).clips]
-    path = tmp_path / "page.html"
+    path = folder / "page.html"
     path.write_text(document("page", "<p>clips", scripts=["player.js"], styles=["page.css"], data=clips))
     chromium.open(path.as_uri())
     wait_for(lambda: chromium.run("document.readyState") == "complete", what="the page")
-    chromium.run("window.clips = JSON.parse(document.getElementById('data').textContent); window.told = 0; "
-                 "window.player = new Player(() => window.told++); player.load(clips)")  # fmt: skip
+    chromium.run(
+        "window.clips = JSON.parse(document.getElementById('data').textContent); window.told = 0; "
+        "window.player = new Player(() => window.told++); player.load(clips)"
+    )
     chromium.press("x")
     return chromium
 
 
+@pytest.fixture
+def page(chromium: Chromium, files: list[Path], tmp_path: Path) -> Chromium:
+    return opened(chromium, files, tmp_path)
+
+
 @pytest.mark.browser
 @pytest.mark.audio
+@pytest.mark.parametrize("codec", ["FLAC", "Opus"])
 def test_a_switch_keeps_the_position_and_what_sounds_is_the_clip(
-    page: Chromium, speaker: Pulse, files: list[Path]
+    chromium: Chromium, speaker: Pulse, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
+    if codec == "Opus":
+        monkeypatch.setattr(sounds, "LOSSLESS", 1)
+    page = opened(chromium, files, tmp_path)
+    assert page.run("clips[0].uri").startswith("data:audio/ogg" if codec == "Opus" else "data:audio/flac")
     errors = []
     for old, new in ((0, 1), (1, 0), (0, 1)):
         start = speaker.mark()
@@ -141,8 +157,10 @@ def test_a_switch_keeps_the_position_and_what_sounds_is_the_clip(
         wait_for(lambda new=new: page.run(f"player.heard[{new}]") > 0.7)
         page.run("player.pause()")
         errors.append(abs(switch_error(speaker.recording(start), files[old], files[new])))
+        if errors[-1] < 0.005:
+            return
     # A machine too busy for its sound shifts some of what is heard; a mistake of the player shifts all.
-    assert min(errors) < 0.005
+    raise AssertionError(errors)
 
 
 @pytest.mark.browser

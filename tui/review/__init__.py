@@ -16,6 +16,10 @@ from the evaluation folder and from the run's events.
     shared       the key to a page that is sent to a listener
     answers      what such a page gives to send back
     collect      brings that in, and picks of other tools
-    notes        the markdown export
+    report       what the notes say of a run, gathered
+    plain_words  the run in one paragraph; course: its log in few lines; curve: its picture
+    content      the notes as blocks, which markdown and page/ render
+    notes        their export, as markdown, page, CSV and JSON
+    page         pages in one file: sounds, player, the notes, the session to share
     advice       the next run, with reasons
 """

@@ -140,7 +140,8 @@ def _slope(points: list[tuple[int, float]]) -> float:
 
 
 def _finite(values: array[float]) -> array[float]:
-    return array("d", filter(math.isfinite, values))
+    # A million are all finite as a rule, and adding them up is cheaper than asking each.
+    return values if math.isfinite(sum(values)) else array("d", filter(math.isfinite, values))
 
 
 def _spikes(losses: array[float]) -> list[int]:
