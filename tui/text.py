@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,14 @@ def cut(text: str, cells: int) -> str:
     if cell_len(text) <= cells:
         return text
     return chop_cells(text, cells - 1)[0] + "…" if cells > 1 else "…"
+
+
+def apart(names: Sequence[str]) -> dict[str, str]:
+    """Each name without the words that several names begin with, so that little room tells them apart."""
+    alike = [name for name in names if name != "base"]
+    common = os.path.commonprefix(alike) if len(alike) > 1 else ""  # noqa: RUF071  (characters are meant)
+    words = common[: max((common.rfind(mark) + 1 for mark in "-_. "), default=0)]
+    return {name: name.removeprefix(words) or name for name in names}
 
 
 def fit(text: str, cells: int) -> str:

@@ -12,9 +12,11 @@ from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tests.review.clips import PROMPTS, judge, make_evaluation, make_foreign_evaluation, make_run, write_clip
 from tests.review.many import a_run, change_lines
-from tui.review import across
+from tui.review import across, notes
 from tui.review.across import open_across
 from tui.review.evaluation import RESULTS, open_evaluation
+from tui.review.gate import doubt
+from tui.review.results import load_results, outcome
 from tui.review.session import Session
 from tui.runs import keeping, sessions, store
 
@@ -239,3 +241,67 @@ def test_two_panels_make_one_session(runs: Path) -> None:
         made = pool.map(_open, [runs] * 4)
     assert set(made) == {str(runs / "sessions" / "rank12+rank16")}
     assert [path.name for path in (runs / "sessions").iterdir()] == ["rank12+rank16"]
+
+
+def heard_to_the_end(session: Path, scores: dict[str, int], **review: object) -> Session:
+    judged = judge(open_evaluation(session), "anna", [scores], **review)
+    judged.reveal()
+    return judged
+
+
+def test_what_was_said_across_runs_counts_for_each_of_them_once_it_is_over(runs: Path) -> None:
+    session = open_across(runs, [runs / "rank12", runs / "rank16"])
+    judged = judge(open_evaluation(session), "anna", [{"base": 2, "rank12": 3, "rank16": 5}])
+    judged.undo()
+    assert load_results(runs / "rank16").means() == {}
+    judged.rate(3)
+    judged.reveal()
+    results = load_results(runs / "rank16")
+    assert results.means() == {"base": 2.0, "best": 5.0}
+    assert results.heard_across == ("rank12+rank16",)
+    assert [state.listener for state in results.sessions] == ["anna in rank12+rank16"]
+    assert (results.pair("best", "base").wins, results.pair("best", "base").losses) == (3, 0)
+    assert outcome(runs / "rank12") == "best 3.0"
+    assert doubt(runs / "rank12", "extend") == ""
+    listed = {summary.name: summary.listen for summary in store.summaries(runs, outcome)}
+    assert listed == {"rank12": "best 3.0", "rank16": "best 5.0", "rank12+rank16": "rank16 5.0"}
+
+
+def test_ranks_across_runs_are_ranks_among_a_runs_own_clips(runs: Path) -> None:
+    session = open_across(runs, [runs / "rank12", runs / "rank16"])
+    heard_to_the_end(session, {"base": 3, "rank12": 1, "rank16": 2}, mode="ranking")
+    results = load_results(runs / "rank16")
+    assert {(j.model, j.rank, j.value) for j in results.judgements} == {("best", 1, 2.0), ("base", 2, 1.0)}
+
+
+def test_what_was_said_of_a_clip_that_was_made_again_counts_no_more(runs: Path) -> None:
+    session = open_across(runs, [runs / "rank12", runs / "rank16"])
+    heard_to_the_end(session, {"base": 2, "rank12": 3, "rank16": 5})
+    write_clip(next((runs / "rank16" / "evaluation" / "best_model").glob("01*")), tone=1234)
+    assert load_results(runs / "rank16").values().keys() == {"2", "3"}
+    assert load_results(runs / "rank12").values().keys() == {"1", "2", "3"}
+
+
+def test_a_tournament_of_many_runs_is_listening_too(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    paths = [a_run(runs, f"r{n}", 300 + 50 * n, prompts=PROMPTS[:2]) for n in range(6)]
+    session = Session.open(open_evaluation(open_across(runs, paths)), "anna", Review(training_item=False), seed=1)
+    assert session.trial.letters == "AB"
+    heard = next(model for model in session.trial.order if model != "base")
+    assert doubt(runs / heard, "extend")
+    session.hear_elsewhere()
+    for letter in "AB":
+        session.go(0, letter)
+        session.rate(3)
+    assert not doubt(runs / heard, "extend")
+
+
+def test_the_notes_of_a_session_say_which_runs_and_what_was_left_out(runs: Path) -> None:
+    more = a_run(runs, "more", 700, prompts=PROMPTS[:5])
+    session = open_across(runs, [more, runs / "rank12"])
+    heard_to_the_end(session, {"base": 2, "rank12": 3, "more": 5})
+    notes.export(RunDir(session))
+    text = (session / "notes.md").read_text()
+    assert "A blind session across more, rank12." in text
+    assert "3 of 5 prompts are shared by all the runs; the others are left out." in text
+    assert "3 of 3 for more over rank12" in text

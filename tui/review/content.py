@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.contract import config
 from tui import text
-from tui.review import blocks, course, curve, measured, plain_words, pooled, samples, statistics
+from tui.review import blocks, course, curve, measured, plain_words, pooled, samples, statistics, tournament
 from tui.review.blocks import Block, Break, Code, Folded, Heading, Line, Paragraph, Points, Strong, Table
 from tui.review.evaluation import Clip, Evaluation, Item
 from tui.review.report import Report
@@ -121,14 +121,31 @@ def _result(found: Report) -> list[Block]:
     results = found.results
     if results is None or not any(j.value is not None for j in results.judgements):
         return [Heading(2, "Result"), Paragraph("Nothing has been judged yet.")] if results else []
-    lines = [_pair_words(pair, results) for pair in results.pairs()]
+    lines = (
+        [_pair_words(pair, results) for pair in results.pairs()] if results.standing is None else results.sentences()
+    )
     lines += pooled.sentences(results)
     if len({session.mode for session in results.sessions}) > 1:
         lines.append("Some scored and some ranked: points and places are mixed in what follows for all.")
     if any(pair.sampled for pair in results.pairs()):
         lines.append(f"With this many prompts the 95 % come from {statistics.SUBSETS:,} drawn subsets, not from all.")
+    if results.standing is not None:
+        return [Heading(2, "Result"), *_standing(results, results.standing), Points(lines), *_tags(results)]
     lines.append(statistics.power_sentence(results.evaluation.prompts))
     return [Heading(2, "Result"), Points(lines), *_tags(results)]
+
+
+def _standing(results: Results, found: tournament.Standing) -> list[Block]:
+    """The table of a tournament."""
+    rows = []
+    for model, score in zip(found.models, found.scores, strict=True):
+        low, high = found.interval(model)
+        rows.append([results.label(model), f"{score:+.2f}", f"{low:+.2f} to {high:+.2f}", str(found.heard[model])])
+    what = Paragraph(
+        "Heard two by two. Scores by the Bradley-Terry model, a tie as half a win each: a difference of 1 means 73 in "
+        "100 for the better one."
+    )
+    return [what, Table(["model", "score", "95 %", "pairs"], rows)]
 
 
 def _pair_words(pair: statistics.Pair, results: Results) -> str:
@@ -165,6 +182,10 @@ def _listening(found: Report) -> list[Block]:
     ]
     same = "the same noise for all models of a prompt" if results.evaluation.same_seed else "seeds not recorded"
     lines.append(f"Sampling: {same}.")
+    if results.evaluation.across is not None:
+        about = results.evaluation.across
+        names = ", ".join(member.name for member in about.members)
+        lines += [f"A blind session across {names}.", *about.said]
     models = results.evaluation.models
     rows = [
         [str(n), *(f"{found.gains[item.key][m] + 0.0:.1f}" if m in found.gains[item.key] else "–" for m in models)]

@@ -21,7 +21,7 @@ from msgspec import Meta
 from engine.contract import typed
 from engine.contract.errors import UserError
 from tui.runs import sessions
-from tui.runs.sessions import Source
+from tui.runs.sessions import Across, Source
 
 RESULTS = "comparison_results.jsonl"
 MODELS = ("base", "best", "final")
@@ -111,6 +111,8 @@ class Evaluation:
     """Whether the models of an item were sampled with the same noise, as far as the file says."""
     left_out: tuple[str, ...] = ()
     """Lines of the results file that could not be read, and fields."""
+    across: Across | None = None
+    """What it is about, of a session across runs."""
     missing_files: tuple[str, ...] = ()
     """Prompt, model and name of files that are named and not there: not for a blind listener's eyes."""
 
@@ -191,6 +193,7 @@ def _evaluation(folder: Path, lines: Sequence[Line], items: tuple[Item, ...], le
         same_weights=_same_weights(lines, items),
         same_seed=all(line.seed is not None for line in lines),
         left_out=left_out,
+        across=sessions.read(home_of(folder)[0]) if sessions.is_session(home_of(folder)[0]) else None,
         missing_files=tuple(missing),
     )
 

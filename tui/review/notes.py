@@ -184,6 +184,7 @@ def data(found: Report) -> str:
         "conclusions": results.sentences() if results else [],
         "together": pooled.sentences(results) if results else [],
         "pairs": [pair.as_data() for pair in results.pairs()] if results else [],
+        "standing": results.standing.as_data() if results and results.standing else None,
         "means": results.means() if results else {},
         "tags": results.tags() if results else {},
         "gains_db": found.gains,

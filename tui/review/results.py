@@ -9,12 +9,16 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
 
+from msgspec import structs
+
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir
 from tui.review import statistics, tournament
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.order import Trial
-from tui.review.state import State, read_state
+from tui.review.state import Rating, State, read_state
+from tui.runs import sessions as across_runs
+from tui.runs.sessions import Member
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Results:
     """Of trials that count; the training item is not among them."""
     unreadable: tuple[str, ...] = ()
     """Files of listeners, and parts of them, that could not be read."""
+    heard_across: tuple[str, ...] = ()
+    """Names of the sessions across runs whose word on this run counts here."""
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -62,7 +68,11 @@ class Results:
         known = [s for s in self.sessions if _is_over(s)]
         names = {s.listener for s in known}
         return Results(
-            self.evaluation, tuple(known), tuple(j for j in self.judgements if j.listener in names), self.unreadable
+            self.evaluation,
+            tuple(known),
+            tuple(j for j in self.judgements if j.listener in names),
+            self.unreadable,
+            self.heard_across,
         )
 
     @property
@@ -190,7 +200,7 @@ def outcome(path: Path) -> str:
     judged = sum(1 for j in results.judgements if j.value is not None)
     if not judged:
         return ""
-    if not results.complete:
+    if not results.complete and not results.heard_across:
         return f"{judged}/{len(results.judgements)}"
     # Another listener's session that is still open does not show through, not even in a mean.
     finished = results.finished()
@@ -201,9 +211,25 @@ def outcome(path: Path) -> str:
 
 
 def results_of(evaluation: Evaluation) -> Results:
-    """Results of an evaluation that is open already."""
+    """Results of an evaluation that is open already, and what sessions across runs that are over say of its run."""
+    sessions, unreadable = _states(evaluation)
+    elsewhere = across_runs.of_run(evaluation.home) if evaluation.across is None else []
+    heard_across = []
+    for session, member in elsewhere:
+        said = _said_across(session, member, evaluation)
+        sessions += said
+        heard_across += [session.name] if said else []
+    return Results(
+        evaluation, tuple(sessions), tuple(j for s in sessions for j in judgements(s)), tuple(unreadable),
+        tuple(heard_across),
+    )  # fmt: skip
+
+
+def _states(evaluation: Evaluation) -> tuple[list[State], list[str]]:
+    """The sessions of all listeners, and what of them could not be read."""
     folder = evaluation.home / (f"review_{evaluation.name}" if evaluation.name else "review")
-    sessions, unreadable = [], []
+    sessions: list[State] = []
+    unreadable: list[str] = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         if path.name.startswith(".") or path == RunDir(evaluation.home).gate:
             continue
@@ -214,9 +240,50 @@ def results_of(evaluation: Evaluation) -> Results:
         else:
             sessions.append(state)
             unreadable += complaints
-    return Results(
-        evaluation, tuple(sessions), tuple(j for s in sessions for j in judgements(s)), tuple(unreadable)
-    )  # fmt: skip
+    return sessions, unreadable
+
+
+def _said_across(session: Path, member: Member, evaluation: Evaluation) -> list[State]:
+    """What a session across runs says of one of them, as sessions of that run.
+
+    Only once it is over, and of clips that are still the run's; not of tournaments, in which base and best may never
+    have met.
+    """
+    try:
+        across = open_evaluation(session, evaluation.name or None)
+    except UserError:
+        return []
+    over = (state for state in _states(across)[0] if _is_over(state) and not tournament.is_one(state.trials))
+    return [told for state in over if (told := _of_member(state, across, member, evaluation, session.name)).trials]
+
+
+def _of_member(state: State, across: Evaluation, member: Member, evaluation: Evaluation, name: str) -> State:
+    """The trials of a session with the clips of one run, and of base, alone."""
+    trials: list[Trial] = []
+    ratings: dict[str, dict[str, Rating]] = {}
+    for trial in state.trials:
+        item = across.item(trial.item)
+        source = item.sources.get(member.name) if item is not None else None
+        clip = item.clips.get(member.name) if item is not None else None
+        if source is None or clip is None or clip.path is None or evaluation.item(source.item) is None:
+            continue
+        kept = [letter for letter in trial.letters if trial.model(letter) in ("base", member.name)]
+        models = (member.model if trial.model(letter) == member.name else "base" for letter in kept)
+        one = Trial(trial.id, source.item, trial.kind, tuple(models))
+        said = state.ratings.get(trial.id, {})
+        ranks = [said[letter].rank or 0 for letter in kept if letter in said]
+        trials.append(one)
+        ratings[one.id] = {
+            new: structs.replace(said[old], rank=_place(said[old].rank, ranks))
+            for new, old in zip(one.letters, kept, strict=True)
+            if old in said
+        }
+    return structs.replace(state, listener=f"{state.listener} in {name}", trials=trials, ratings=ratings, history=[])
+
+
+def _place(rank: int | None, ranks: Iterable[int]) -> int | None:
+    """A rank among those that are kept."""
+    return None if rank is None else 1 + sum(0 < other < rank for other in ranks)
 
 
 def judgements(state: State) -> list[Judgement]:

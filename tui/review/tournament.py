@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from math import ceil, erfc, sqrt
@@ -94,6 +94,14 @@ class Standing:
             found.append(Against(self.models[i], self.models[j], difference, interval, p))
         corrected = holm([pair.p for pair in found])
         return tuple(replace(pair, p=p, corrected_over=len(found)) for pair, p in zip(found, corrected, strict=True))
+
+    def as_data(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        scores = [
+            {"model": model, "score": score, "interval": self.interval(model), "pairs": self.heard[model]}
+            for model, score in zip(self.models, self.scores, strict=True)
+        ]
+        return {"scores": scores, "pairs": [asdict(pair) for pair in self.pairs]}
 
     def _error(self, i: int, j: int) -> float:
         c = self.covariance

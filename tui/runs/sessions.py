@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,15 +136,21 @@ def digest(path: Path) -> str:
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
-def of_run(run: Path) -> Iterator[Membership]:
-    """The sessions that a run of the same runs folder is a member of."""
-    run = Path(os.path.abspath(run))
-    runs_dir = run.parent.parent if run.parent.name == ARCHIVE else run.parent
+def by_run(runs_dir: Path) -> dict[Path, list[Membership]]:
+    """The sessions that each run is a member of."""
+    members: dict[Path, list[Membership]] = {}
     for session in all_of(runs_dir):
         across = read(session)
         for member in across.members if across is not None else ():
-            if found(member.run, runs_dir) == run:
-                yield Membership(session, member)
+            run = Path(os.path.abspath(found(member.run, runs_dir)))
+            members.setdefault(run, []).append(Membership(session, member))
+    return members
+
+
+def of_run(run: Path) -> list[Membership]:
+    """The sessions that a run of the same runs folder is a member of."""
+    run = Path(os.path.abspath(run))
+    return by_run(run.parent.parent if run.parent.name == ARCHIVE else run.parent).get(run, [])
 
 
 def renamed(runs_dir: Path, old: str, new: str) -> None:

@@ -234,6 +234,7 @@ class Store:
         """Look at the archive instead."""
         self._readers: dict[Path, _Reader] = {}
         self._settings: dict[Path, tuple[float, config.Settings | None]] = {}
+        self._across: dict[Path, list[sessions.Membership]] = {}
         self._listen: dict[Path, tuple[object, str]] = {}
         self._disk: dict[Path, tuple[float, int, disk.Holds]] = {}
 
@@ -255,6 +256,7 @@ class Store:
 
     def _compare(self, found: list[RunSummary]) -> None:
         """Fill in what needs more than the log: settings and what changed, listening, disk."""
+        self._across = sessions.by_run(Path(os.path.abspath(self.runs_dir)))
         for summary in found:
             summary.held = self._disk_of(summary)
             summary.comment = comment.read(summary.path)
@@ -281,10 +283,11 @@ class Store:
         return known[1]
 
     def _listening(self, summary: RunSummary) -> str:
-        reviews = sorted(summary.path.glob("review/*.json"))
+        homes = [summary.path, *(session for session, _ in self._across.get(Path(os.path.abspath(summary.path)), ()))]
+        reviews = sorted(review for home in homes for review in home.glob("review/*.json"))
         if not summary.clips or not reviews:
             return ""
-        state = [(review.name, _modified(review)) for review in reviews]
+        state = [(str(review), _modified(review)) for review in reviews]
         known = self._listen.get(summary.path)
         if known is None or known[0] != state:
             known = self._listen[summary.path] = state, self.listening(summary.path)

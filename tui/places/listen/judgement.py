@@ -9,12 +9,12 @@ from textual.content import Content
 from textual.message import Message
 
 from engine.contract.text import plain
-from tui.review import statistics
+from tui.review import statistics, tournament
 from tui.review.order import Trial
 from tui.review.results import Results, judgements
 from tui.review.session import FATIGUE, Session
 from tui.review.tags import tag_letters
-from tui.text import fit
+from tui.text import apart, fit
 from tui.widgets.field import Line
 from tui.widgets.lines import Lines
 
@@ -83,12 +83,14 @@ def grid_lines(session: Session, width: int) -> list[Content]:
     head: list[tuple[str, str] | str] = [("prompt   ", "$quiet")]
     head += [(f"{number_of(session, t):>2} ", "$accent bold" if t is session.trial else "$quiet") for t in shown]
     lines = [Content.assemble(*head)]
-    for row in rows_of(session):
+    rows = rows_of(session)
+    heads = apart(rows)
+    for row in rows:
         cells = [
             (f"{value_of(session, trial, row):>2} ", "$accent bold" if trial is session.trial else "")
             for trial in shown
         ]
-        lines.append(Content.assemble((fit(row, 9), "$foreground"), *cells))
+        lines.append(Content.assemble((fit(heads[row], 9), "$foreground"), *cells))
     return lines
 
 
@@ -135,7 +137,7 @@ def so_far_lines(session: Session, width: int) -> list[Content]:
         lines.append("score, tags and note in any order, then enter goes on; u takes back")
     else:
         lines.append("after a score the next unheard clip plays; u takes it back")
-    if session.done == 0:
+    if session.done == 0 and not tournament.is_one(session.trials):
         lines.append(statistics.power_sentence(session.evaluation.prompts))
     return [part for line in lines for part in Content.styled(line, "$quiet").wrap(width)]
 
@@ -145,6 +147,8 @@ def _result_lines(session: Session, width: int) -> list[Content]:
     means = results.means()
     if not means:
         return [Content.styled("Nothing judged yet.", "$quiet")]
+    if results.standing is not None:
+        return [part for line in _standing_lines(results, results.standing) for part in line.wrap(width)]
     best = max(means.values())
     parts: list[tuple[str, str] | str] = []
     for model, mean in means.items():
@@ -159,6 +163,17 @@ def _result_lines(session: Session, width: int) -> list[Content]:
     if found is not None:
         lines.append(Content.styled(statistics.consistency_sentence(found, results.unit), "$quiet"))
     return [part for line in lines for part in line.wrap(width)]
+
+
+def _standing_lines(results: Results, found: tournament.Standing) -> list[Content]:
+    """The scores of a tournament with their intervals, and what can be concluded."""
+    parts: list[tuple[str, str] | str] = []
+    for place, (model, score) in enumerate(zip(found.models, found.scores, strict=True)):
+        low, high = found.interval(model)
+        style = "$foreground" if place else "$success bold"
+        parts += [(f"{results.label(model)} ", "$quiet"), (f"{score:+.1f}", style)]
+        parts.append((f" ({low:+.1f} … {high:+.1f})   ", "$quiet"))
+    return [Content.assemble(*parts), *map(Content, results.sentences())]
 
 
 class NoteInput(Line):

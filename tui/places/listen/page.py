@@ -16,8 +16,10 @@ from tui.places.listen.pictures import Pictures, pictures
 from tui.places.listen.transport import Transport
 from tui.places.sound.playback import Playback
 from tui.places.sound.screen import route
+from tui.review import tournament
 from tui.review.order import Trial
 from tui.review.session import FATIGUE, Session
+from tui.text import apart
 from tui.widgets.clips import ClipLook, Clips, pips
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
@@ -84,9 +86,10 @@ class ListenPage(Container):
 
     def _write_prompts(self, session: Session) -> None:
         rows = rows_of(session)
-        width = 5 if session.names_visible else 2
+        heads = apart(rows)
+        width = max(5, min(9, *map(cell_len, heads.values()))) if session.names_visible else 2
         self._share_out(max(cell_len(_title(session, trial)) for trial in session.trials) + len(rows) * (width + 1))
-        columns = [Column("#", 3, True), Column("Prompt", 0), *(Column(row, width, True) for row in rows)]
+        columns = [Column("#", 3, True), Column("Prompt", 0), *(Column(heads[row], width, True) for row in rows)]
         table = self.query_one("#prompts", Table)
         table.show(
             [Row(trial.id, _cells(session, trial, rows)) for trial in session.trials],
@@ -100,9 +103,10 @@ class ListenPage(Container):
     def _write_prompt(self, session: Session) -> None:
         trial, item = session.trial, session.item
         card = self.query_one("#clips-card")
-        counted = len(session.counted)
+        counted = len(session.counted) + session.to_come
+        what = "Pair" if tournament.is_one(session.trials) else "Prompt"
         title = "Training prompt, not counted" if trial.kind == "training" else (
-            f"Prompt {number_of(session, trial)} of {counted}"
+            f"{what} {number_of(session, trial)} of {counted}"
         )  # fmt: skip
         seeds = [other for other in session.evaluation.items if other.prompt_id == item.prompt_id]
         same = "same noise for every clip" if session.evaluation.same_seed else "seeds not recorded"

@@ -161,6 +161,8 @@ class Presenter:
         if any(session.knows_by_name(trial) for trial in session.counted):
             text = "You heard samples of this training by step. Where one is a clip of this session, the notes say so."
             said.append(Remark(text, warning=False))
+        if session.evaluation.across is not None and not session.done:
+            said += [Remark(sentence, warning=False) for sentence in session.evaluation.across.said]
         problems = [*session.complaints, *session.evaluation.left_out]
         said += [Remark(problem) for problem in problems[:3]]
         if len(problems) > 3:
