@@ -56,3 +56,16 @@ def test_a_session_is_listed_and_its_notes_are_written_by_its_name(
     assert (listed["name"], listed["across"], listed["listen"]) == ("rank12+rank16", ["rank12", "rank16"], "rank16 5.0")
     assert cli.main(["--runs", str(runs), "export", "rank12+rank16", "--json"]) == 0
     assert "rank16 over base" in (runs / "sessions" / "rank12+rank16" / "notes.md").read_text()
+
+
+def test_compare_tells_what_was_heard_of_the_runs_together(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--runs", str(runs), "review", "rank12", "rank16"])
+    session = open_evaluation(runs / "sessions" / "rank12+rank16")
+    judge(session, "anna", [{"base": 2, "rank12": 3, "rank16": 5}]).reveal()
+    capsys.readouterr()
+    assert cli.main(["--runs", str(runs), "compare", "rank12", "rank16"]) == 0
+    said = "Heard blind (rank12+rank16): rank16 over rank12 3-0-0, p = 0.75 (Holm over 3 pairs)."
+    assert said in capsys.readouterr().out
+    assert cli.main(["--runs", str(runs), "compare", "rank12", "rank16", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert said in document["heard"]

@@ -160,6 +160,7 @@ async def test_in_a_small_terminal_the_result_of_all_pairs_is_seen(runs: Path) -
     app = panel(runs)
     async with listening(app, (80, 24)) as pilot:
         await until(pilot, lambda: "5 of 8 for best over base, p = 1.00" in text(app))
+        assert "Holm over 3 pairs" in text(app)
         assert "5 of 5 for final over base and 3 ties" in text(app)
         assert "W reads all" in text(app)
         assert all(f"\n│{'▸' if letter == 'C' else ' '} {letter} " in text(app).replace("│ ", "│") for letter in "ABC")

@@ -183,7 +183,7 @@ def advise(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Settings that differ, losses and listening side by side, and valid losses paired clip by clip."""
-    from tui.review import paired
+    from tui.review import paired, ranking
     from tui.runs.history import History
 
     chosen = [find.run_or_clips(args, name) for name in args.run]
@@ -198,11 +198,13 @@ def compare(args: argparse.Namespace) -> int:
         and any(values[name] != known[0][name] for values in known)
     }
     pairs, why = paired.of_runs([(run.path, History.of(run.events)) for run in chosen])
+    heard = ranking.heard_across([run.path for run in chosen])
     if args.json:
         say.document(
             {
                 "runs": summaries, "settings": differing if len(known) == len(chosen) else None,
                 "pairs": [pair.as_data() for pair in pairs], "pairs_note": why or None,
+                "heard": heard,
             }
         )  # fmt: skip
         return 0
@@ -220,6 +222,8 @@ def compare(args: argparse.Namespace) -> int:
         say.line(paired.sentence(pair))
     if why:
         say.line(why)
+    for sentence in heard:
+        say.line(sentence)
     return 0
 
 

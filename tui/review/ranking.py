@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.contract.errors import UserError
 from tui.review import paired
 from tui.review.results import load_results
 from tui.review.side_by_side import Side
-from tui.review.statistics import ALPHA, p_text
+from tui.review.statistics import ALPHA, Pair, p_text
+from tui.review.tournament import Against, Standing
 from tui.runs import gate, sessions
 
 UNKNOWN = "–"
@@ -54,7 +56,7 @@ def ranking(sides: Sequence[Side]) -> Ranking:
         for at in order
     )  # fmt: skip
     said = [paired.sentence(pair) for pair in pairs] or ([why] if why else [])
-    return Ranking(ranks, (*said, *_across(sides)))
+    return Ranking(ranks, (*said, *heard_across([side.path for side in sides])))
 
 
 def _names(sides: Sequence[Side]) -> list[str]:
@@ -101,13 +103,13 @@ def _decided(side: Side) -> str:
     return made.decision if made is not None else UNKNOWN
 
 
-def _across(sides: Sequence[Side]) -> list[str]:
+def heard_across(runs: Sequence[Path]) -> list[str]:
     """What blind sessions across runs gave that have two or more of these among their members."""
     found: dict[str, dict[str, str]] = {}
     paths = {}
-    for side in sides:
-        for session, member in sessions.of_run(side.path):
-            found.setdefault(session.name, {})[member.name] = side.name
+    for run in runs:
+        for session, member in sessions.of_run(run):
+            found.setdefault(session.name, {})[member.name] = run.name
             paths[session.name] = session
     lines = []
     for name, members in sorted(found.items()):
@@ -115,12 +117,31 @@ def _across(sides: Sequence[Side]) -> list[str]:
             results = load_results(paths[name]).finished()
         except UserError:
             continue
-        for pair in results.pairs() if len(members) > 1 else ():
+        if len(members) < 2:
+            continue
+        if results.standing is not None:
+            lines += _of_tournament(name, members, results.standing)
+        for pair in results.pairs():
             if pair.trials and {pair.a, pair.b} <= {*members, "base"}:
                 ahead, behind = (pair.a, pair.b) if pair.wins >= pair.losses else (pair.b, pair.a)
                 most, least = max(pair.wins, pair.losses), min(pair.wins, pair.losses)
                 lines.append(
                     f"Heard blind ({name}): {members.get(ahead, ahead)} over {members.get(behind, behind)} "
-                    f"{most}-{pair.ties}-{least}, {p_text(pair.p)}."
+                    f"{most}-{pair.ties}-{least}, {p_text(pair.p)}{_over(pair)}."
                 )
     return lines
+
+
+def _of_tournament(name: str, members: Mapping[str, str], found: Standing) -> list[str]:
+    """What a tournament gave of these runs; it puts the better one of each pair first."""
+    lines = []
+    for pair in found.pairs:
+        if {pair.a, pair.b} <= {*members, "base"}:
+            a, b = members.get(pair.a, pair.a), members.get(pair.b, pair.b)
+            said = f"{a} over {b}" if pair.p < ALPHA else f"nothing can be concluded between {a} and {b}"
+            lines.append(f"Heard blind ({name}): {said}, {p_text(pair.p)}{_over(pair)}.")
+    return lines
+
+
+def _over(pair: Pair | Against) -> str:
+    return f" (Holm over {pair.corrected_over} pairs)" if pair.corrected_over > 1 else ""

@@ -327,8 +327,11 @@ def p_text(p: float) -> str:
     return f"p = {p:.3f}" if p < 0.01 else f"p = {p:.2f}"
 
 
-def conclusion(pair: Pair, prompts: int) -> str:
-    """One sentence on what this pair allows to say. ``prompts`` is the number of different prompts in the set."""
+def conclusion(pair: Pair, prompts: int, *, says_over: bool = True) -> str:
+    """One sentence on what this pair allows to say. ``prompts`` is the number of different prompts in the set.
+
+    Over how many pairs the p-value is corrected stands in it, unless it is said beside it.
+    """
     ahead, behind = (pair.a, pair.b) if pair.wins >= pair.losses else (pair.b, pair.a)
     most, untied = max(pair.wins, pair.losses), pair.wins + pair.losses
     if pair.trials == 0:
@@ -338,7 +341,7 @@ def conclusion(pair: Pair, prompts: int) -> str:
     ties = f" and {_count(pair.ties, 'tie')}" if pair.ties else ""
     if pair.wins == pair.losses:
         return f"{pair.a} and {pair.b}: {pair.wins} to {pair.losses}{ties}, nothing can be concluded."
-    over = f" (Holm over {pair.corrected_over} pairs)" if pair.corrected_over > 1 else ""
+    over = f" (Holm over {pair.corrected_over} pairs)" if pair.corrected_over > 1 and says_over else ""
     said = f"{most} of {untied} for {ahead} over {behind}{ties}, {p_text(pair.p)}{over}"
     if pair.p < ALPHA:
         return f"{said}: {ahead} is preferred."

@@ -156,9 +156,12 @@ def _result_lines(session: Session, width: int) -> list[Content]:
         parts += [(f"{results.label(model)} ", "$quiet"), (f"{mean:.1f}", style), "   "]
     if session.state.revealed and session.state.revealed.early:
         parts.append(("names shown early", "$warning"))
+    pairs, prompts = results.pairs(), results.evaluation.prompts
+    over = max((pair.corrected_over for pair in pairs), default=1)
+    if over > 1:
+        parts.append((f"p: Holm over {over} pairs", "$quiet"))
     lines = [Content.assemble(*parts)]
-    prompts = results.evaluation.prompts
-    lines += [Content(statistics.conclusion(pair, prompts)) for pair in results.pairs()]
+    lines += [Content(statistics.conclusion(pair, prompts, says_over=False)) for pair in pairs]
     found = results.consistency(session.state.listener)
     if found is not None:
         lines.append(Content.styled(statistics.consistency_sentence(found, results.unit), "$quiet"))
