@@ -67,9 +67,12 @@ def share(evaluation: Evaluation, review: Review, out: Path, *, listener: str = 
     if not any(made.clips):
         raise UserError(f"{evaluation.folder}: none of its clips can be read; make them again with `mgl-tui evaluate`.")
     text = document(
-        TITLE, part("share.html"), scripts=["player.js", "session.js", "share.js"], styles=["page.css", "share.css"],
+        TITLE,
+        part("share.html"),
+        scripts=["player.js", "session.js", "share_view.js", "share.js"],
+        styles=["page.css", "share.css"],
         data=_data(evaluation, review, key, made, places, keys or Keys((), ())),
-    )  # fmt: skip
+    )
     key_file = shared.write(evaluation, key)
     try:
         user_files.write(real, text, ANOTHER)
