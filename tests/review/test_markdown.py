@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +18,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-from tui.review.markdown import code, heading, points, table
+from tui.review import blocks
+from tui.review.markdown import code, heading, points, rendered, table
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 MARKS = st.text(st.sampled_from("ab 1\\`*_{}[]()<>#+-=.!|~&$:@/\n\r\t\x1b\u202e\u2028é鋼"), max_size=30)
@@ -66,3 +70,37 @@ def test_no_comment_begins_in_a_block_of_code() -> None:
     (block,) = PARSER.parse("\n".join(code("toml", values)))
     assert tomllib.loads(block.content) == {"a": "<!-- mgl-tui end -->"}
     assert "<" not in block.content
+
+
+def test_no_line_ends_a_block_of_code() -> None:
+    (block,) = PARSER.parse("\n".join(code("text", ["a < b", "```", "  ````x", "# no heading"])))
+    assert block.content.split() == ["a", "<", "b", "```", "````x", "#", "no", "heading"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(st.sampled_from(HOSTILE), MARKS), min_size=5, max_size=5))
+def test_a_document_shows_every_text_as_it_stands_and_links_only_its_clips(texts: list[str]) -> None:
+    prompt, note, model, score, who = texts
+    clip = Path("/runs/a (1)/evaluation/[x] <b>|.wav")
+    document = [
+        blocks.Paragraph(["said by ", blocks.Strong(f"x{who}x"), f": {note}"]),
+        blocks.Prompts(
+            [model], [blocks.PromptRow(1, prompt, "", [blocks.ClipCell(model, clip, "", 0.0, score, [note])])]
+        ),
+        blocks.Folded(note, [blocks.Points([note])]),
+    ]
+    told = rendered(document, Path("/runs"), "notes.svg")
+    inline = [token for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(told)]
+    html = "".join(token.content for token in inline if token.type == "html_block")
+    children = [child for token in inline for child in token.children or ()]
+    assert {child.content for child in children if child.type == "html_inline"} <= {"<br>"}
+    assert {child.type for child in children} <= {
+        "text", "text_special", "html_inline", "strong_open", "strong_close", "link_open", "link_close", "softbreak",
+    }  # fmt: skip
+    assert [unquote(str(child.attrGet("href"))) for child in children if child.type == "link_open"] == [
+        "a (1)/evaluation/[x] <b>|.wav"
+    ]
+    assert set(re.findall(r"<[^>]*>", html)) == {"<details>", "<summary>", "</summary>", "</details>"}
+    shown = " ".join(" ".join(child.content for child in children).split())
+    for text in (prompt, note, score):
+        assert " ".join(plain(text).split()).strip() in shown

@@ -19,6 +19,7 @@ from tui.review.blocks import Block, Inline, Line, inlines
 # An underscore inside a word is no emphasis: names of models and settings stay readable.
 _MARKS = re.compile(r"[\\`*\[\]>|~$#]|(?<![^\W_])_|_(?![^\W_])")
 _START = re.compile(r"[-+=]|\d+(?=[.)])")
+_FENCE = re.compile(r"^ {0,3}(?=`{3})")
 _LINK = re.compile(r"(?i)(:)(?=//)|(?<=www)(\.)|(@)")
 
 
@@ -42,8 +43,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def code(language: str, lines: Iterable[str]) -> list[str]:
-    """A block of code, in which ``<`` is written as strings of JSON and TOML can write it."""
-    return [f"```{language}", *(plain(line).replace("<", "\\u003c") for line in lines), "```"]
+    """A block of code, which no line of it ends, and in which no comment begins: it might be one of our marks.
+
+    What begins one is written as strings of JSON and TOML can write it.
+    """
+    told = (_FENCE.sub("    ", plain(line).replace("<!--", "\\u003c!--")) for line in lines)
+    return [f"```{language}", *told, "```"]
 
 
 def rendered(parts: Iterable[Block], folder: Path, picture: str) -> str:
@@ -62,8 +67,7 @@ def _block(part: Block, folder: Path, picture: str) -> list[str]:
         case blocks.Table(head, rows):
             return _table(map(escaped, head), ([_line(cell) for cell in row] for row in rows))
         case blocks.Code(language, lines):
-            # A comment's begin might be that of our own marks.
-            return [f"```{language}", *(plain(line).replace("<!--", "<! --") for line in lines), "```"]
+            return code(language, lines)
         case blocks.Folded(summary, inner):
             told = [line for each in inner for line in [*_block(each, folder, picture), ""]]
             return [f"<details><summary>{escaped(summary)}</summary>", "", *told, "</details>"]
