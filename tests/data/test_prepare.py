@@ -20,8 +20,8 @@ from engine.contract.data import metadata, split
 from engine.contract.errors import UserError
 from engine.data.audio import resample
 from engine.data.check import check
+from engine.data.prepare import course, decode, plan, records
 from engine.data.prepare import music as measured
-from engine.data.prepare import plan, records
 from engine.data.prepare.course import Wish, prepare
 from engine.data.prepare.cut import Way
 from engine.demo import synth
@@ -113,6 +113,20 @@ def test_the_samples_of_a_clip_are_those_of_the_track_bit_by_bit(tmp_path: Path)
         np.testing.assert_array_equal(samples, source[round(begin * rate) :][: len(samples)])
 
 
+@pytest.mark.parametrize("ending", ["flac", "m4a"])
+def test_a_long_track_that_is_read_in_chunks_gives_the_clips_of_a_short_one(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wave = np.stack([music(n, 23, RATE) for n in range(2)], axis=1)
+    track = ffmpeg(write(tmp_path / "x.wav", wave, RATE), tmp_path / f"a.{ending}")
+    way = Way(2, exact=True, overlap=0.5)
+    made(tmp_path / "whole", track, way=way)
+    monkeypatch.setattr(decode, "CHUNK", 50_001)
+    made(tmp_path / "out", track, way=way)
+    assert len(bytes_of(tmp_path / "whole")) == 15 + 2
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("ending", ["flac", "mp3", "ogg", "opus", "aiff", "m4a", "wma", "w64"])
 def test_tracks_of_any_format_are_read_with_their_tags(ending: str, tmp_path: Path) -> None:
     source = write(tmp_path / "x.wav", music(1, 5, 44100), 44100)
@@ -186,6 +200,17 @@ def test_without_ffmpeg_the_files_that_want_it_are_named(tmp_path: Path, monkeyp
     assert found["new_tracks"] == 2
     with pytest.raises(UserError, match=r"two\.m4a .*ffmpeg"):
         made(tmp_path / "other", raw / "two.m4a")
+
+
+def test_damaged_tracks_are_told_and_a_wrong_name_is_none_of_them(tmp_path: Path) -> None:
+    raw = tracks(tmp_path / "raw", 2, 4)
+    (raw / "song b.wav").rename(raw / "really a wav.mp3")
+    whole = ffmpeg(raw / "song a.wav", tmp_path / "whole.flac").read_bytes()
+    (raw / "half.flac").write_bytes(whole[: len(whole) // 2])
+    (raw / "noise.mp3").write_bytes(np.random.default_rng(0).bytes(50_000))
+    found = made(tmp_path / "out", raw)
+    assert {Path(one["file"]).name for one in found["unread"]} == {"half.flac", "noise.mp3"}
+    assert {entry["track"] for entry in entries(tmp_path / "out")} == {"song a", "really a wav"}
 
 
 def test_what_is_no_audio_is_left_out_with_its_reason_and_the_rest_is_made(tmp_path: Path) -> None:
@@ -408,6 +433,16 @@ def test_a_call_that_comes_to_nothing_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             made(tmp_path / "out", *sources)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_second_prepare_of_the_same_data_set_waits_for_the_first_and_then_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, out = tracks(tmp_path / "raw", 2, 3), tmp_path / "out"
+    monkeypatch.setattr(course, "PATIENCE", 0.0)
+    with course._held(out), pytest.raises(UserError, match="Another prepare is at work"):
+        made(out, raw)
+    assert made(out, raw)["clips"] == 2
 
 
 def test_a_folder_of_the_data_set_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from engine.contract import paths
 from engine.contract.errors import UserError
 from tui.commands import say
 
+SURE_AFTER = 3.0
+"""Seconds from which on what is left can be told."""
 PLAIN_EVERY = 10.0
 """Seconds between two lines of progress in a log."""
 
@@ -83,7 +85,7 @@ class _Progress:
 
     def _left(self, now: float) -> str:
         first, began = self._first or (0, now)
-        if self.done <= first or self.done == self.total:
+        if self.done <= first or self.done == self.total or now - began < SURE_AFTER:
             return ""
         seconds = (now - began) / (self.done - first) * (self.total - self.done)
         return f", {seconds:.0f} s left" if seconds < 100 else f", {seconds / 60:.0f} min left"

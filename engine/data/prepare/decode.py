@@ -49,7 +49,8 @@ def opened(path: Path) -> Iterator[Track]:
             raise
         if not shutil.which("ffmpeg"):
             raise BadSound(NO_FFMPEG if path.suffix.lower() in FFMPEG else str(error)) from None
-        with _by_ffmpeg(path, str(error)) as track:
+        # What a name promises to ffmpeg alone, libsndfile has nothing to say about.
+        with _by_ffmpeg(path, "" if path.suffix.lower() in FFMPEG else f"{error}, and ") as track:
             yield track
         return
     with _guarded(), soundfile.SoundFile(os.fsencode(path)) as file:
@@ -84,7 +85,7 @@ def _by_ffmpeg(path: Path, otherwise: str) -> Iterator[Track]:
         try:
             head = process.stdout.read(24)
             if len(head) < 24:
-                raise BadSound(f"{otherwise}, and ffmpeg cannot read it either")
+                raise BadSound(f"{otherwise}ffmpeg cannot read it")
             _, offset, _, _, rate, channels = struct.unpack(">6I", head)
             process.stdout.read(offset - 24)
             if not sound.RATES[0] <= rate <= sound.RATES[1] or not 1 <= channels <= sound.MOST_CHANNELS:

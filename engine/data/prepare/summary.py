@@ -166,14 +166,16 @@ def _time(seconds: float) -> str:
 
 
 def _offer(offered: list[dict[str, Any]]) -> list[str]:
-    tempi, keys = (sum(bool(one[kind]) for one in offered) for kind in ("tempo", "key"))
     if not offered:
         return []
+    sure = [
+        f"{kind} of {_count(n, 'track')}" for kind in ("tempo", "key") if (n := sum(bool(o[kind]) for o in offered))
+    ]
     first = offered[0]
     like = ", ".join(filter(None, (first["tempo"], first["key"])))
     return [
-        f"measured for sure and not written: tempo of {tempi} tracks, key of {keys}, such as {first['track']}: {like}; "
-        "to have them in the captions, make the data set with --captions sidecar,tags,tempo,key"
+        f"measured for sure and not written: {' and '.join(sure)}, such as {like} of {first['track']}; to have them in "
+        "the captions, make the data set with --captions sidecar,tags,tempo,key"
     ]
 
 
