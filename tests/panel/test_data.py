@@ -142,6 +142,20 @@ async def test_a_word_is_replaced_everywhere_after_its_lines_were_shown(data: Pa
         await until(pilot, lambda: "boomap" not in [row.key for row in table.rows])
 
 
+async def test_a_word_that_looks_misspelt_comes_first_with_what_was_meant(data: Path) -> None:
+    async with opened(data) as (app, pilot, screen):
+        await pilot.press("w")
+        table = screen.query_one("#data", Table)
+        assert table.key == "boomap"
+        assert "perhaps “boombap”" in table.line(0).plain
+        await pilot.press("h", "enter")
+        await kept(pilot, screen, "1 caption: “boomap” → “boombap”")
+        await pilot.press("slash", *"vin")
+        assert [row.key for row in table.rows] == ["vinyl"]
+        await pilot.press("enter", "enter")
+        assert "Clips 1 of 6" in text(app)
+
+
 async def test_a_clip_goes_out_and_comes_back_in(data: Path) -> None:
     async with opened(data, checked=False) as (app, pilot, screen):
         await pilot.press("x")

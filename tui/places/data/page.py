@@ -114,7 +114,9 @@ class DataPage(Place, Background):
             return clips or (name in ("edit", "out") and self.look.view == "prompts" and bool(room.prompts))
         if name == "open":
             return self.look.view in ("findings", "words") and self.key is not None
-        return name not in ("filter", "sort", "fix_split") or self.look.view == "clips"
+        if name == "filter":
+            return self.look.view in ("clips", "words")
+        return name not in ("sort", "fix_split") or self.look.view == "clips"
 
     # -- writing
 
@@ -157,7 +159,7 @@ class DataPage(Place, Background):
         else:
             listed = {
                 "findings": lambda: rows.finding_rows(room),
-                "words": lambda: rows.word_rows(room.words),
+                "words": lambda: rows.word_rows(room.words_like(self.look.filter), room.meant),
                 "prompts": lambda: rows.prompt_rows(room),
             }[view]()
             table.show(listed or [Row(None, [(self._nothing(room), "$quiet")])], rows.COLUMNS[view])
@@ -177,9 +179,9 @@ class DataPage(Place, Background):
         parts = [TITLES[self.look.view]]
         if self.look.view == "clips":
             shown, total = len(self._listed), len(room.clips)
-            parts = [f"Clips {total}" if shown == total else f"Clips {shown} of {total}", room.counts]
+            parts = [f"Clips {total}" if shown == total else f"Clips {shown} of {total}", room.sides]
             parts += [self.look.only.what] if self.look.only is not None else []
-            parts += [f"filter: {self.look.filter}"] if self.look.filter else []
+        parts += [f"filter: {self.look.filter}"] if self.look.filter else []
         parts.append(
             _home(room.settings.data.dir) if self.look.view != "prompts" else _home(room.settings.evaluate.prompts_file)
         )
@@ -263,9 +265,10 @@ class DataPage(Place, Background):
             finding, only = room.findings[key]
             count = len(only.keys)
             clips = "the clip" if count == 1 else f"the {count} clips"
-            lead = [Content.styled(f"enter shows {clips}", "$accent")] if count else []
+            ways = [way for way in (f"enter shows {clips}" if count else "", rows.BY_KEY.get(finding.id, "")) if way]
+            lead = [Content.styled(" · ".join(ways), "$accent")] if ways else []
             examples = [Content.styled(plain(example), "$quiet") for example in finding.examples]
-            return finding.id, [Content(plain(finding.message)), Content(plain(finding.fix)), *examples, *lead]
+            return finding.id, [Content(plain(finding.message)), *lead, Content(plain(finding.fix)), *examples]
         if view == "words":
             return str(key), [Content("enter shows the clips whose captions have it · h replaces it in all of them")]
         if view == "prompts" and isinstance(key, int) and key < len(room.prompts):

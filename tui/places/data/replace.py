@@ -33,10 +33,11 @@ class Replace(Dialog[tuple[str, str] | None]):
         ("pagedown", "scroll('page', 1)"),
     ]
 
-    def __init__(self, clips: Sequence[Clip], word: str = "") -> None:
+    def __init__(self, clips: Sequence[Clip], word: str = "", meant: str = "") -> None:
         super().__init__()
         self._clips = clips
         self._word = word
+        self._meant = meant
 
     def compose(self) -> ComposeResult:
         with Vertical(id="replace", classes="card") as card:
@@ -44,7 +45,7 @@ class Replace(Dialog[tuple[str, str] | None]):
             yield Lines(["word, or several"], classes="note")
             yield Line(self._word, id="old")
             yield Lines(["put in its place; nothing takes it out"], classes="note")
-            yield Line("", id="new")
+            yield Line(self._meant, id="new")
             yield Lines([""], id="replaced-count")
             yield Table([Column("", 1), Column("", 0)], titles=False, id="replaced")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +15,9 @@ from engine.contract.data import split
 from engine.contract.data.checked import CheckedClip
 from engine.contract.data.metadata import OUT, Clip
 from engine.contract.errors import UserError
-from tui.dataset import words
 from tui.dataset.dataset import Dataset
 from tui.dataset.prompt_list import PromptList, repeats
+from tui.dataset.words import Word, counts, has_word
 from tui.runs.checks import Checked
 from tui.runs.draft import Finding
 
@@ -24,6 +25,8 @@ View = Literal["clips", "findings", "words", "prompts"]
 Key = tuple[str, int]
 """A clip: its name, and which of the entries with that name."""
 SORTS = ("metadata", "split", "track", "seconds", "LUFS", "findings", "caption")
+MISSPELT = "caption-misspelling"
+_MEANT = re.compile(r'"(.+?)".*perhaps "(.+?)"')
 GRAVE = ("block", "warn", "info", "ok")
 
 
@@ -109,11 +112,22 @@ class Room:
         return found
 
     @cached_property
-    def words(self) -> list[words.Word]:
-        return words.counts([clip.text for clip in self.clips if not clip.is_out])
+    def words(self) -> list[Word]:
+        return counts([clip.text for clip in self.clips if not clip.is_out])
+
+    @cached_property
+    def meant(self) -> dict[str, str]:
+        """Words that look like a misspelling of a frequent one, and that one, as the checks tell them."""
+        told = [example for finding, _ in self.findings if finding.id == MISSPELT for example in finding.examples]
+        return {found[1]: found[2] for example in told if (found := _MEANT.search(example))}
+
+    def words_like(self, part: str) -> list[Word]:
+        """Words with ``part`` in them, those that look misspelt first."""
+        found = [word for word in self.words if part.lower() in word.text]
+        return sorted(found, key=lambda word: word.text not in self.meant)
 
     def with_word(self, word: str) -> Only:
-        keys = (key for key, known in self.known.items() if words.has_word(known.clip.text, word))
+        keys = (key for key, known in self.known.items() if has_word(known.clip.text, word))
         return Only(f"“{word}”", frozenset(keys))
 
     @cached_property
@@ -122,11 +136,11 @@ class Room:
         return repeats(self.prompts, [clip.text for clip in self.clips if clip.split == "train"])
 
     @cached_property
-    def counts(self) -> str:
+    def sides(self) -> str:
         """How many clips each split has, in words."""
-        sides = Counter("out" if clip.is_out else clip.split for clip in self.clips)
-        order = sorted(sides, key=lambda side: (["train", "valid", "out"].index(side) if side in _SIDES else 2, side))
-        return ", ".join(f"{sides[side]} {side}" for side in order)
+        found = Counter(map(side, self.clips))
+        order = sorted(found, key=lambda name: (_SIDES.index(name) if name in _SIDES else 2, name))
+        return ", ".join(f"{found[name]} {name}" for name in order)
 
 
 class Reading(NamedTuple):

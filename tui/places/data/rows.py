@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.contract.data.metadata import AUDIO_SUFFIXES
@@ -15,6 +15,17 @@ from tui.widgets.table import Column, Row
 
 Cell = str | tuple[str, str]
 GLYPHS = {"block": ("✘", "$error"), "warn": ("▲", "$warning"), "info": ("·", "$quiet"), "ok": ("✔", "$success")}
+BY_KEY = {
+    "track-leak": "F splits anew by track",
+    "no-valid-set": "F splits anew by track",
+    "caption-misspelling": "w shows such words first, h replaces one everywhere",
+    "caption-empty": "i writes the caption",
+    "prompt-in-captions": "p shows the prompts, i words one anew",
+    "duplicate-audio": "x takes a clip out",
+    "missing-file": "x takes a clip out",
+    "unreadable-audio": "x takes a clip out",
+}
+"""What a key of this place does about a finding, by its id."""
 _NARROW = [Column("Split", 5), Column("Track", 12), Column("s", 5, True), Column("LUFS", 5, True), Column("Faults", 6)]
 _WIDE = [Column("Split", 5), Column("Track", 20), Column("s", 5, True), Column("LUFS", 6, True), Column("Faults", 6)]
 COLUMNS = {
@@ -68,8 +79,12 @@ def finding_rows(room: Room) -> list[Row]:
     return rows
 
 
-def word_rows(found: Sequence[words.Word]) -> list[Row]:
-    return [Row(word.text, [word.text, str(word.captions), (str(word.times), "$quiet"), ""]) for word in found]
+def word_rows(found: Sequence[words.Word], meant: Mapping[str, str]) -> list[Row]:
+    rows = []
+    for word in found:
+        perhaps = (f"▲ perhaps “{meant[word.text]}”", "$warning") if word.text in meant else ""
+        rows.append(Row(word.text, [word.text, str(word.captions), (str(word.times), "$quiet"), perhaps]))
+    return rows
 
 
 def prompt_rows(room: Room) -> list[Row]:

@@ -85,7 +85,8 @@ class DataScreen(DataPage):
 
     @on(RunChanged)
     def _other_run(self) -> None:
-        if self.is_current and self._wanted().data != (self.room.settings.data if self.room else None):
+        # It comes at every step of a run that trains.
+        if self.is_current and self.panel.shown_path != self._of_run:
             self.open_folder()
 
     def _wanted(self) -> config.Settings:
@@ -104,6 +105,7 @@ class DataScreen(DataPage):
 
     def open_folder(self) -> None:
         """Read the folder that is wanted now; what was typed in another program shows as well."""
+        self._of_run = self.panel.shown_path
         self._do(partial(read, self._wanted()), self._have)
 
     def _do(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
@@ -255,12 +257,13 @@ class DataScreen(DataPage):
             self.notify("There are no captions yet.")
             return
         word = self.key if self.look.view == "words" and isinstance(self.key, str) else ""
+        meant = self.room.meant.get(word, "")
 
         def take(answer: tuple[str, str] | None) -> None:
             if answer is not None:
                 self.edit(partial(edits.replace, old=answer[0], new=answer[1]))
 
-        self.app.push_screen(Replace(self.room.clips, word), take)
+        self.app.push_screen(Replace(self.room.clips, word, meant), take)
 
     def action_add(self) -> None:
         if self.look.view != "prompts":
@@ -332,7 +335,10 @@ class DataScreen(DataPage):
         self.show_look(self.look.changed(view=view, only=only, filter=""))
 
     def action_filter(self) -> None:
-        self.query_one("#filter", Field).open(self.look.filter)
+        if self.look.view in ("clips", "words"):
+            self.query_one("#filter", Field).open(self.look.filter)
+        else:
+            self.notify("Clips and words are filtered; this list is short.")
 
     @on(Input.Changed, "#filter")
     def _filtered(self, message: Input.Changed) -> None:
