@@ -19,7 +19,7 @@ from tui import keys
 from tui.places import run_actions
 from tui.places.background import Background
 from tui.places.place import Place, RunsChanged
-from tui.places.runs import keeping, words
+from tui.places.runs import words
 from tui.runs import queue, store
 from tui.runs.store import RunSummary
 from tui.text import cut
@@ -238,18 +238,26 @@ class RunsScreen(Place, Background):
 
     def action_archive(self) -> None:
         if run := self._run():
+            from tui.places.runs import keeping
+
             keeping.archive(self.panel, run)
 
     def action_rename(self) -> None:
         if run := self._run():
+            from tui.places.runs import keeping
+
             keeping.rename(self.panel, run)
 
     def action_comment(self) -> None:
         if summary := self._there():
+            from tui.places.runs import keeping
+
             keeping.remark(self.panel, summary)
 
     def action_remove(self) -> None:
         if self._run() and (summary := self.current()):
+            from tui.places.runs import keeping
+
             keeping.remove(self.panel, summary)
 
     def action_archived(self) -> None:
