@@ -9,6 +9,7 @@ import pytest
 
 from engine.contract import config, rundir
 from engine.contract.errors import UserError
+from engine.contract.events import EventLog
 from engine.contract.rundir import RunDir
 from tests.review.clips import write_events
 from tui.runs import machine, queue, sweep
@@ -135,6 +136,13 @@ def test_a_sweep_whose_runs_were_taken_away_does_not_end_the_queue(tmp_path: Pat
     sweeps = {"gone"}
     queue._clips_of_sweeps(tmp_path, sweeps, set(), machine.CPU)
     assert sweeps == set()
+
+
+def test_why_a_member_failed_is_told_with_the_ranking(tmp_path: Path) -> None:
+    made(tmp_path, {"try-rank8-s0": 4.1})
+    with EventLog(tmp_path / "try-rank16-s1" / "events.jsonl") as log:
+        log.write("state", state="failed", error="the warm-up cannot end")
+    assert sweep.ranking(tmp_path, "try").failed == {"try-rank16-s1": "the warm-up cannot end"}
 
 
 def test_a_sweep_that_is_none_is_said(tmp_path: Path) -> None:

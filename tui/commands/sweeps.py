@@ -79,6 +79,8 @@ def _tell(found: sweep.Ranking, as_json: bool) -> int:
         states = ", ".join(f"{group.states.count(state)} {state}" for state in dict.fromkeys(group.states))
         rows.append([changed, _number(group.mean), _number(group.spread), states, ", ".join(group.runs)])
     say.table(["settings", "best valid", "spread of seeds", "states", "runs"], rows)
+    for member, why in found.failed.items():
+        say.line(f"{member} failed: {why}")
     say.line(found.verdict())
     return 0
 
@@ -91,7 +93,13 @@ def _data(found: sweep.Ranking) -> dict[str, Any]:
         }
         for group in found.groups
     ]  # fmt: skip
-    return {"sweep": found.name, "settled": found.settled, "verdict": found.verdict(), "groups": groups}
+    return {
+        "sweep": found.name,
+        "settled": found.settled,
+        "verdict": found.verdict(),
+        "groups": groups,
+        "failed": dict(found.failed),
+    }
 
 
 def _number(value: float) -> str:

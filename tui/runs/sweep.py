@@ -11,7 +11,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,8 @@ class Ranking:
     groups: tuple[Group, ...]
     finalists: int
     parent: str = ""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why each member failed that did, by its name."""
 
     @property
     def settled(self) -> bool:
@@ -268,7 +270,8 @@ def ranking(runs_dir: Path, name: str) -> Ranking:
         groups.append(Group(dict(zip(differing, key, strict=True)), names, best, states))
     groups.sort(key=lambda group: (math.isnan(group.mean), group.mean))
     first = found[0][1].run
-    return Ranking(name, tuple(groups), first.finalists, first.parent)
+    failed = {summary.name: summary.error for summary, _ in found if summary.state == "failed"}
+    return Ranking(name, tuple(groups), first.finalists, first.parent, failed)
 
 
 def _differing(settings: Iterable[config.Settings]) -> list[str]:
