@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ def caption_findings(clips: list[Clip], asked: list[str], tokenizer: Any) -> lis
     def prompts(bad: Callable[[str], bool]) -> list[Case]:
         return [Case(text[:SHOWN]) for text in asked if bad(text)]
 
+    again = Counter(map(captions.normal, asked))
     trained = {captions.normal(clip.text) for clip in clips if clip.split == "train"}
     return [
         found(
@@ -56,11 +58,40 @@ def caption_findings(clips: list[Clip], asked: list[str], tokenizer: Any) -> lis
             "Mend the captions: to the model they are two words.", fine="no word looks like a misspelling of another",
         ),
         found(
+            "prompt-too-long", "warn", prompts(lambda text: captions.too_long(text, tokenizer)),
+            f"{{n}} evaluation prompt{{s}} {{are}} longer than the {captions.T5_WINDOW} tokens that the text encoder "
+            "reads",
+            "Shorten them: what is beyond is cut off.", fine="every prompt fits the text encoder",
+        ),
+        found(
+            "prompt-not-english", "warn", prompts(lambda text: captions.is_foreign(text, tokenizer)),
+            "{n} evaluation prompt{s} {are} not English, which is all that the text encoder was trained on",
+            "Translate them.", fine="the prompts are in letters that the text encoder knows",
+        ),
+        found(
+            "prompt-misspelling", "warn", _misspelled_prompts(clips, asked),
+            "{n} word{s} of evaluation prompts look{verb_s} like a misspelling of a frequent one of the captions",
+            "Mend the prompts: they ask for a word that was not trained.",
+            fine="no prompt misspells a word of the captions",
+        ),
+        found(
+            "prompt-twice", "warn", [Case(text[:SHOWN]) for text, times in again.items() if times > 1],
+            "{n} evaluation prompt{s} stand{verb_s} more than once in the file",
+            "Take one of each out; evaluate.repeats makes several clips of a prompt.", fine="no prompt stands twice",
+        ),
+        found(
             "prompt-in-captions", "warn", prompts(lambda text: captions.normal(text) in trained),
             "{n} evaluation prompt{s} repeat{verb_s} a training caption word for word, which tests memory",
             "Word the prompts anew.", fine="no prompt repeats a training caption",
         ),
     ]  # fmt: skip
+
+
+def _misspelled_prompts(clips: list[Clip], asked: list[str]) -> list[Case]:
+    return [
+        Case(f'"{slip.word}", perhaps "{slip.meant}" ({slip.meant_times}x in captions)')
+        for slip in captions.misspellings([clip.text for clip in clips], asked)
+    ]
 
 
 def _misspelled(clips: list[Clip]) -> list[Case]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,23 +73,38 @@ def words(caption: str) -> set[str]:
     return set(_WORD.findall(caption.lower()))
 
 
-def misspellings(captions: list[str]) -> list[Misspelling]:
-    """Rare words one slip away from a word that many captions have, the most frequent first."""
+def misspellings(captions: list[str], texts: list[str] | None = None) -> list[Misspelling]:
+    """Rare words one slip away from a word that many captions have, the most frequent first.
+
+    The rare words are those of ``texts``, by default of the captions themselves.
+    """
     counts: Counter[str] = Counter()
     for caption in captions:
         counts.update(words(caption))
+    asked = counts if texts is None else Counter(word for text in texts for word in words(text))
     common = {word: n for word, n in counts.items() if n >= MANY and len(word) >= SHORTEST_WORD}
+    near: dict[str, set[str]] = defaultdict(set)
+    for word in common:
+        for shorter in _one_less(word):
+            near[shorter].add(word)
     found = []
-    for word, count in counts.items():
-        near = [
+    for word, times in asked.items():
+        if len(word) < SHORTEST_WORD:
+            continue
+        meant = [
             other
-            for other, n in common.items()
-            if n >= MANY * count and other != word and len(word) >= SHORTEST_WORD and _one_slip(word, other)
+            for other in {other for shorter in _one_less(word) for other in near[shorter]} - {word}
+            if common[other] >= MANY * max(counts[word], 1) and _one_slip(word, other)
         ]
-        if near:
-            meant = max(near, key=lambda other: common[other])
-            found.append(Misspelling(word, count, meant, common[meant]))
+        if meant:
+            best = max(meant, key=lambda other: (common[other], other))
+            found.append(Misspelling(word, times, best, common[best]))
     return sorted(found, key=lambda case: (-case.meant_times, case.word))
+
+
+def _one_less(word: str) -> set[str]:
+    """The word, and the word without each of its letters: of two that differ by one slip one such is the same."""
+    return {word, *(word[:at] + word[at + 1 :] for at in range(len(word)))}
 
 
 def _one_slip(a: str, b: str) -> bool:

@@ -20,8 +20,9 @@ from engine.data import captions, resources
 from engine.data.caption_findings import caption_findings
 from engine.data.findings import Case, Finding, found
 from engine.data.fingerprint import Shared
+from engine.data.folder_findings import file_findings, use_findings
 from engine.data.scan import Measured, kept_file, scan
-from engine.data.sound_findings import file_findings, sound_findings
+from engine.data.sound_findings import sound_findings
 from engine.data.split_findings import pairs_of, split_findings
 from engine.data.survey import window_count
 
@@ -56,9 +57,10 @@ def check(settings: config.Settings, progress: Progress | None = None) -> Checke
         ]
         course, step_findings = _steps(settings, in_use, heard)
         findings += [
-            *file_findings(in_use, heard),
+            *file_findings(in_use, heard, Path(settings.data.dir)),
+            *use_findings(clips, settings.data),
             *sound_findings(in_use, heard, settings.data.duration, rate, channels),
-            *split_findings(in_use, between),
+            *split_findings(in_use, between, metadata.misplaced(Path(settings.data.dir))),
             *caption_findings(in_use, asked, _tokenizer(settings.model.base)),
             *step_findings,
         ]

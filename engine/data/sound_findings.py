@@ -1,4 +1,4 @@
-"""What is wrong with the files and how they sound."""
+"""What is wrong with how the clips sound."""
 
 from __future__ import annotations
 
@@ -23,23 +23,6 @@ CANCELLED = 0.5
 NOTHING = 1e-6
 FULL_SCALE = 1.0001
 LOSSY_OVERSHOOT = 2.0
-
-
-def file_findings(clips: list[Clip], measured: list[Measured]) -> list[Finding]:
-    pairs = list(zip(clips, measured, strict=True))
-    missing = [Case(clip.name, (clip.name,)) for clip, _ in pairs if not clip.audio.is_file()]
-    broken = [Case(m.error, (clip.name,)) for clip, m in pairs if m.error and clip.audio.is_file()]
-    return [
-        found(
-            "missing-file", "block", missing, "{n} file{s} that the metadata names {do} not exist",
-            "Bring back what is missing, or take it out of the metadata.",
-            fine=f"{len(clips)} of {len(clips)} files exist",
-        ),
-        found(
-            "unreadable-audio", "block", broken, "{n} file{s} cannot be read as audio",
-            "Convert to WAV or FLAC, or take out of the metadata what is no audio.", fine="every file can be read",
-        ),
-    ]  # fmt: skip
 
 
 def sound_findings(

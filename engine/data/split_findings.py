@@ -26,7 +26,8 @@ def pairs_of(measured: list[Measured]) -> list[Shared]:
     return sorted(pairs.values())
 
 
-def split_findings(clips: list[Clip], shared: list[Shared]) -> list[Finding]:
+def split_findings(clips: list[Clip], shared: list[Shared], misplaced: str = "") -> list[Finding]:
+    """``misplaced`` says what to do when the data folder seems to be a level too low or too high."""
     same = [pair for pair in shared if pair.share >= WHOLE]
     names = [clip.name for clip in clips]
     sides = [clip.split for clip in clips]
@@ -57,7 +58,8 @@ def split_findings(clips: list[Clip], shared: list[Shared]) -> list[Finding]:
         ),
         found(
             "no-valid-set", "block", [] if valid else [Case("valid/")],
-            "no clip is in the valid split: nothing tells when to stop", by_fix,
+            "no clip is in the valid split: nothing tells when to stop",
+            f"{misplaced[:1].upper()}{misplaced[1:]}." if misplaced else by_fix,
             fine=f"{len(valid)} valid clip{'s' if len(valid) > 1 else ''}",
         ),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from engine.contract import config
 from engine.contract.data import metadata
@@ -18,10 +19,9 @@ def used_clips(data: config.Data) -> tuple[list[Clip], list[Clip]]:
     train, valid = metadata.of_split(clips, "train"), metadata.of_split(clips, "valid")
     for split, found in (("train", train), ("valid", valid)):
         if not found:
-            raise UserError(
-                f"No clip of {data.dir} is in the {split} split; put clips into a {split}/ folder, "
-                "or let `mgl-tui check --fix-split` write a split by track."
-            )
+            remedy = f"put clips into a {split}/ folder, or let `mgl-tui check --fix-split` write a split by track"
+            misplaced = metadata.misplaced(Path(data.dir))
+            raise UserError(f"No clip of {data.dir} is in the {split} split; {misplaced or remedy}.")
     return train, valid
 
 

@@ -121,7 +121,7 @@ def test_files_outside_a_split_folder_are_train_and_other_folders_are_left_alone
         ("metadata.json", '[{"audio": "train/a.wav", "text": "x"}, {"audio": 3, "text": "y"}]', "Entry 2 of"),
         ("metadata.json", '["train/a.wav"]', "Entry 1 of"),
         ("metadata.jsonl", '{"file_name": "a.wav", "text": "x"}\n{', "line 2 is no valid JSON"),
-        ("metadata.csv", "file,words\na.wav,x\n", "Entry 1 of"),
+        ("metadata.csv", "file,words\na.wav,x\n", 'no column with captions, but file, words; call it "text"'),
         pytest.param(
             "metadata.csv", f"file_name,text\na.wav,{'x' * 200_000}", "line 2 is no valid CSV", id="long line"
         ),

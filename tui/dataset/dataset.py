@@ -190,7 +190,7 @@ class Dataset:
                     raise CannotHold
                 before = held.get(_SPLIT, ABSENT)
                 now = metadata.split_of(before if before is not ABSENT else None, clip.audio, self.folder)
-                if now != clip.split:
+                if now not in ("", clip.split):
                     raise _meanwhile(path, clip.name, "split")
                 puts.append(_Put(path, kept_at, clip.name, _SPLIT, before, split))
                 document.put(entry, _SPLIT, split)
@@ -227,7 +227,7 @@ def parse(path: Path, text: str) -> Document:
     if suffix == ".txt":
         return TextDocument(text)
     if suffix in (".csv", ".tsv"):
-        return CsvDocument(text, ",")
+        return CsvDocument(text, metadata.delimiter_of(text))
     if suffix not in (".json", ".jsonl"):
         raise CannotHold
     try:
@@ -273,7 +273,11 @@ def _found(document: Document, path: Path, name: str, entry: int) -> int:
         return 0
     if entry < len(document) and metadata.audio_of(document.get(entry)) == name:
         return entry
-    same = [n for n in range(len(document)) if metadata.audio_of(document.get(n)) == name]
+    named = [metadata.audio_of(document.get(n)) for n in range(len(document))]
+    if not any(named):
+        # Entries that are read in another form than lists and tables with a header have, such as captions by name.
+        raise CannotHold
+    same = [n for n, audio in enumerate(named) if audio == name]
     if len(same) != 1:
         raise _meanwhile(path, name, "entry")
     return same[0]

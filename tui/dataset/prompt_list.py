@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.contract import prompts, user_files
+from engine.contract import prompts, tables, user_files
 from engine.contract.errors import UserError
 from engine.contract.prompts import Prompt
 from engine.contract.text import is_empty, plain
@@ -16,7 +16,6 @@ from tui.dataset.documents import WHOLE, Document, JsonDocument, LinesDocument
 NEAR = 0.75
 """Share of words in common (of all words of both) from which a prompt is said to nearly repeat a caption."""
 _WORD = re.compile(r"\w+")
-_KEYS = ("prompt", "text", "caption")
 
 
 class PromptList:
@@ -40,9 +39,8 @@ class PromptList:
 
         def how(document: Document) -> None:
             held = document.get(number)
-            fields = held if isinstance(held, dict) else {WHOLE: held}
-            key = next((key for key in _KEYS if key in fields), WHOLE)
-            if " ".join(str(fields[key]).split()) != was:
+            key = tables.key_of(held, prompts.KEYS) if isinstance(held, dict) else WHOLE
+            if " ".join(str(held[key] if isinstance(held, dict) else held).split()) != was:
                 raise UserError(f"{self.path} was changed by another program meanwhile; look at it and edit anew.")
             document.put(number, key, text)
 
@@ -56,7 +54,8 @@ class PromptList:
 
         def how(document: Document) -> None:
             last = document.get(len(document) - 1) if len(document) else ""
-            document.append({"prompt": text} if isinstance(last, dict) else text)
+            key = tables.key_of(last, prompts.KEYS) if isinstance(last, dict) else WHOLE
+            document.append(text if key is WHOLE else {key: text})
 
         return self._edit(how, f"prompt {len(self.prompts) + 1} added")
 
@@ -138,10 +137,18 @@ def _checked(text: str) -> str:
 
 
 def _document(path: Path, text: str) -> Document:
-    """As ``prompts.read`` tells the formats apart."""
-    if not (path.suffix.lower() == ".json" or text.lstrip().startswith("[")):
+    form = prompts.form_of(path, text)
+    if form == "lines":
         return LinesDocument(text)
+    if form == "table":
+        raise UserError(f"{path} is a table; edit it where it was made, or write the prompts as a list.")
     try:
-        return JsonDocument(text if text.strip() else "[]\n")
+        document = JsonDocument(text if text.strip() or path.suffix.lower() != ".json" else "[]\n")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no valid JSON ({error}); mend it there.") from None
+    if any(
+        isinstance(held := document.get(n), dict) and not tables.key_of(held, prompts.KEYS)
+        for n in range(len(document))
+    ):
+        raise UserError(f"{path} is no list of prompts; write it as one, and it can be edited here.")
+    return document

@@ -177,8 +177,14 @@ def take_up(prompt: str, file: Path) -> bool:
 
 def _with(prompt: str, file: Path) -> str:
     content = decoded(file.read_bytes()) if file.exists() else ""
-    if file.suffix.lower() != ".json" and not content.lstrip().startswith("["):
-        return f"{content}{'' if not content or content.endswith(chr(10)) else chr(10)}{prompt}\n"
-    rows = json.loads(content) if content.strip() else []
+    more = f"{content}{'' if not content or content.endswith(chr(10)) else chr(10)}"
+    form = prompts.form_of(file, content)
+    if form == "lines":
+        return f"{more}{prompt}\n"
+    if content.lstrip().startswith("{") and file.suffix.lower() != ".json":
+        return f"{more}{json.dumps({'prompt': prompt}, ensure_ascii=False)}\n"
+    rows = json.loads(content) if content.strip() and form == "json" else []
+    if form == "table" or not isinstance(rows, list):
+        raise UserError(f"{file} is no list of prompts; put this one there by hand, or set evaluate.prompts_file.")
     rows.append({"prompt": prompt} if rows and isinstance(rows[-1], dict) else prompt)
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

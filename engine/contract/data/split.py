@@ -7,29 +7,47 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from engine.contract.data.metadata import Clip
+from engine.contract.data.metadata import Clip, side_of
 from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
 
 VALID_SHARE = 0.1
+LONGEST_TRACK = 40
+"""Clips in a folder from which on it is a genre or an artist rather than a track."""
 _SEPARATORS = re.compile(r"[_\-. ]+")
 _PIECE = re.compile(r"(part|pt|seg|segment|chunk|clip|slice|section|split)(\d*)", re.IGNORECASE)
 _TEMPO = re.compile(r"(\d+bpm|bpm\d+|\d+k?hz)", re.IGNORECASE)
 
 
-def track_names(names: list[str]) -> list[str]:
+def track_names(names: list[str], *, folders: bool = True) -> list[str]:
     """The track each file name is a piece of, as far as names tell; a file that is no piece is itself.
 
     ``beat_beat33_01_0000`` and ``beat_beat33_02_0004`` are pieces of ``beat_beat33``, ``a_part2`` is one of ``a``;
-    ``clip_001`` and ``clip_002`` are only numbered.
+    ``clip_001`` and ``clip_002`` are only numbered: in folders of their own they are pieces of what the folder is,
+    unless ``folders`` is False, as for whole tracks in folders of albums.
     """
-    guesses = [_track(Path(name).stem) for name in names]
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    places = [_folder(path) if folders and _is_only_numbered(path.stem) else "" for path in paths]
+    counts = Counter(filter(None, places))
+    by_folder = len(counts) > 1 and max(counts.values()) <= LONGEST_TRACK
+    guesses = [_track(path.stem) or (folder if by_folder else "") for path, folder in zip(paths, places, strict=True)]
     sizes = Counter(guesses)
     # What half of a data set shares is the name of the data set, not of a track.
     most = max(10, len(names) // 2)
     return [guess if guess and sizes[guess] <= most else name for guess, name in zip(guesses, names, strict=True)]
+
+
+def _folder(path: PurePosixPath) -> str:
+    """The folder that a file lies in, without the side of the split that it is on."""
+    return "/".join(part for part in path.parts[:-1] if not side_of(part))
+
+
+def _is_only_numbered(stem: str) -> bool:
+    """Whether a name is nothing but a number and a word for a piece: "0001", "clip_001", "part2"."""
+    tokens = [token for token in _SEPARATORS.split(stem) if token]
+    return any(map(str.isdigit, stem)) and all(token.isdigit() or _PIECE.fullmatch(token) for token in tokens)
 
 
 def _track(stem: str) -> str:
@@ -96,6 +114,10 @@ def split_by_track(
     for number, root in enumerate(groups(clips, pairs)):
         if clips[number].split in ("train", "valid"):
             members[root].append(number)
+    if not members:
+        raise UserError(
+            "No clip is in train or valid, so there is nothing to split; look at what the metadata call split."
+        )
     if len(members) < 2:
         raise UserError("All clips are of one track, so no split can keep it on one side; add clips of another track.")
     splits = ["train" if clip.split == "valid" else clip.split for clip in clips]

@@ -50,7 +50,8 @@ def decide(
     names = _names(out, known, [source for source, _ in new])
     for (_, record), name in zip(new, names, strict=True):
         record.name = name
-    guessed = split.track_names([f"{_place(r.source)}/{Path(r.source).name}" for r in [*known, *(r for _, r in new)]])
+    paths = [f"{_place(r.source)}/{Path(r.source).name}" for r in [*known, *(r for _, r in new)]]
+    guessed = split.track_names(paths, folders=False)
     for record, guess in zip([*known, *(r for _, r in new)], guessed, strict=True):
         # A track that names do not join to another is called as its clips are.
         record.track = record.track or (record.name if "/" in guess else guess)

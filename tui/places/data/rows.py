@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.contract.data.metadata import AUDIO_SUFFIXES
+from engine.contract.sound import FORMATS
 from engine.contract.text import plain
 from tui.dataset import words
 from tui.places.data.room import Known, Room, gravity, side
@@ -60,7 +60,7 @@ def clip_row(known: Known, width: int) -> Row:
 
 def track_name(known: Known) -> str:
     """The track in the words of its files; one that has a single clip is called by that clip's path."""
-    return Path(known.track).stem if known.track.lower().endswith(AUDIO_SUFFIXES) else known.track
+    return Path(known.track).stem if known.track.lower().endswith(tuple(FORMATS)) else known.track
 
 
 def faults(findings: Sequence[Finding]) -> Cell:
