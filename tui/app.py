@@ -260,8 +260,8 @@ class PanelApp(App[None]):
         return max(0, sum(s.live for s in self.summaries) - 1)
 
     def last_run(self) -> RunSummary | None:
-        """The run that something happened in last; those that only wait do not count."""
-        begun = [summary for summary in self.summaries if summary.state != "waiting"]
+        """The run that something happened in last; those that only wait do not count, nor sessions across runs."""
+        begun = [summary for summary in self.summaries if summary.state != "waiting" and not summary.across]
         return max(begun, key=lambda s: s.last_t or s.started, default=None)
 
     def summary(self, path: Path | None) -> RunSummary | None:

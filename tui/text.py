@@ -57,11 +57,19 @@ def cut(text: str, cells: int) -> str:
 
 
 def apart(names: Sequence[str]) -> dict[str, str]:
-    """Each name without the words that several names begin with, so that little room tells them apart."""
+    """Each name without the words that all but base begin and end with, so that little room tells them apart."""
     alike = [name for name in names if name != "base"]
-    common = os.path.commonprefix(alike) if len(alike) > 1 else ""  # noqa: RUF071  (characters are meant)
-    words = common[: max((common.rfind(mark) + 1 for mark in "-_. "), default=0)]
-    return {name: name.removeprefix(words) or name for name in names}
+    if len(alike) < 2:
+        return {name: name for name in names}
+    begin = _whole_words(alike)
+    end = _whole_words([name[len(begin) :][::-1] for name in alike])[::-1]
+    return {name: name.removeprefix(begin).removesuffix(end) or name for name in names}
+
+
+def _whole_words(names: Sequence[str]) -> str:
+    """What the names begin with, up to the last mark between words."""
+    common = os.path.commonprefix(names)  # noqa: RUF071  (characters are meant)
+    return common[: max((common.rfind(mark) + 1 for mark in "-_ "), default=0)]
 
 
 def fit(text: str, cells: int) -> str:

@@ -24,6 +24,7 @@ from tui.review.evaluation import RESULTS, SAMPLING, Evaluation, Item, home_of, 
 from tui.runs import sessions
 from tui.runs.sessions import Across, Member
 from tui.runs.store import evaluation_folders
+from tui.text import apart
 
 BASE = "base"
 NAMED = 60
@@ -323,7 +324,9 @@ def _made(
 
 
 def _name(names: Sequence[str]) -> str:
-    joined = re.sub(r"[^A-Za-z0-9._+-]+", "-", "+".join(names)).lstrip("._+-") or "session"
+    shorter = apart(names)
+    joined = "+".join([names[0], *(shorter[name] for name in names[1:])])
+    joined = re.sub(r"[^A-Za-z0-9._+-]+", "-", joined).lstrip("._+-") or "session"
     if len(joined) > NAMED:
         joined = f"{joined[:NAMED].rsplit('+', 1)[0]}+{len(names)}-runs"
     return joined.rstrip(".")

@@ -46,6 +46,8 @@ class JudgementCard(Container):
         elif self._note_at not in (None, (session.trial.id, session.letter)):
             keys = f"this note is of {self._note_name(session)}, where it was begun"
         which = " ".join(self._tagging or session.letter)
+        if session.names_visible and self._tagging is None and session.evaluation.across is not None:
+            which = f"{which} {session.trial.model(session.letter)}"  # beside the clip there is no room for all of it
         frame(self, f"{which} · {'tag' if self._tagging else 'tags and note'}", keys)
         self.set_class(self._tagging is not None, "-tagging")
         width = self.screen.size.width - 4

@@ -130,7 +130,9 @@ class ListenPage(Container):
             self.query_one("#prompts-card").styles.width = width
 
     def _run_name(self, session: Session) -> str:
-        name = session.evaluation.home.name
+        across = session.evaluation.across
+        # The name of a session, which is made of the names of its runs, has no room.
+        name = f"{len(across.members)} runs" if across is not None else session.evaluation.home.name
         return f"{name} · {session.evaluation.name}" if session.evaluation.name else name
 
     def write_clips(self, transport: Transport) -> None:
@@ -162,7 +164,7 @@ class ListenPage(Container):
             length=playback.longest,
             value="bad" if bad else "·" if value is None else str(value) if scores else f"rank {value}",
             pips=pips(value, 5) if scores else "",
-            name=trial.model(letter) if session.names_visible else "",
+            name=apart(trial.order)[trial.model(letter)] if session.names_visible else "",
             peaks=self.pictures.peaks.get(letter),
             mel=self.pictures.mels.get(letter) if self.spectrogram else None,
             loop=status.loop if here else None,
