@@ -12,9 +12,12 @@ from engine.contract.events import EventLog
 from engine.contract.rundir import create
 from tests.panel.listening import panel, running, text, until
 from tests.review.clips import judge, make_run, write_events
+from tests.review.many import a_run
 from tui.app import PanelApp
+from tui.places.compare import words
 from tui.places.compare.overlay_chart import OverlayChart
 from tui.places.compare.screen import CompareScreen
+from tui.review.across import open_across
 from tui.review.evaluation import open_evaluation
 from tui.runs import gate
 
@@ -210,3 +213,21 @@ async def test_a_run_that_waits_is_never_compared_by_itself(tmp_path: Path) -> N
         app.show_run(folder / "child")
         await pilot.press("R", "C")
         await until(pilot, lambda: [side.name for side in screen(app)._sides] == ["parent", "child"])
+
+
+async def test_what_a_blind_session_across_the_runs_gave_stands_in_the_ranking(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    paths = [a_run(folder, name, tone) for name, tone in (("rank12", 300), ("rank16", 400))]
+    session = open_evaluation(open_across(folder, paths))
+    judge(session, "anna", [{"base": 2, "rank12": 3, "rank16": 5}])
+    app = panel(folder, mode="compare")
+    app.marked = paths
+    async with running(app, size=(200, 50)) as pilot:
+        await until(pilot, lambda: "Heard blind (rank12+rank16): rank16 over rank12 3-0-0" in text(app))
+
+
+def test_long_names_leave_out_what_they_share_and_keep_what_tells_them_apart() -> None:
+    members = ["sweep-ranks-rank4-s0", "sweep-ranks-rank16-s1"]
+    assert words.names(members, 30) == members
+    assert words.names(members, 12) == ["…rank4-s0", "…rank16-s1"]
+    assert words.names(["a-very-long-name", "another"], 8) == ["a-very-…", "another"]

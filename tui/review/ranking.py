@@ -47,10 +47,11 @@ def ranking(sides: Sequence[Side]) -> Ranking:
     pairs, why = paired.of_runs([(side.path, side.history) for side in sides])
     names = _names(sides)
     order = sorted(range(len(sides)), key=lambda at: (math.isnan(_best(sides[at])), _best(sides[at])))
-    first = names[order[0]] if order else ""
+    # Without a loss nobody is the first.
+    first = next((names[at] for at in order if not math.isnan(_best(sides[at]))), "")
     ranks = tuple(
         Rank(
-            names[at], at, _best(sides[at]), "" if names[at] == first else _behind(pairs, first, names[at]),
+            names[at], at, _best(sides[at]), _behind(pairs, first, names[at]),
             _heard(sides[at]), _decided(sides[at]),
         )
         for at in order
@@ -70,10 +71,10 @@ def _best(side: Side) -> float:
 
 
 def _behind(pairs: Sequence[paired.Paired], first: str, name: str) -> str:
-    """``+0.012 · 15/20 · p = 0.04``: how much worse than the first one, on how many clips; with ? it may be chance."""
+    """How much worse than the first one, on how many clips: ``+0.012 · 15/20 · p = 0.04``; with ? it may be chance."""
     found = next((pair for pair in pairs if {pair.a, pair.b} == {first, name}), None)
     if found is None:
-        return UNKNOWN
+        return "first" if name == first else UNKNOWN
     more, on = (found.mean_difference, found.losses) if found.a == name else (-found.mean_difference, found.wins)
     chance = " ?" if found.p >= ALPHA else ""
     return f"{more:+.3f} · {on}/{found.clips} · {p_text(found.p)}{chance}"

@@ -155,8 +155,9 @@ class CompareScreen(Place, Background):
     def _head(self, width: int) -> Content:
         first, each = self._columns(width)
         parts: list[tuple[str, str] | str] = [" " * first]
-        for (color, mark), side in zip(LOOKS, self._sides, strict=False):
-            parts += [(f"{mark} ", f"${color}"), (fit(side.name, each - 2), "bold"), " "]
+        called = words.names([side.name for side in self._sides], each - 2)
+        for (color, mark), name in zip(LOOKS, called, strict=False):
+            parts += [(f"{mark} ", f"${color}"), (fit(name, each - 2), "bold"), " "]
         return Content.assemble(*parts)
 
     def _write_settings(self) -> None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from textual.content import Content
 
 from tui.places.compare.overlay_chart import LOOKS
 from tui.review.ranking import Rank, Ranking
 from tui.review.side_by_side import Side
-from tui.text import fit, loss, short
+from tui.text import cut, fit, loss, short
 
 WIDE = 96
 """Cells from which on the ranking has room for all that was heard."""
+
+
+def names(full: Sequence[str], width: int) -> list[str]:
+    """Names of runs in so many cells: where they do not fit, what they all begin with is left out first."""
+    if all(cell_len(name) <= width for name in full) or len(full) < 2:
+        return [cut(name, width) for name in full]
+    parts = [name.split("-") for name in full]
+    same = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False)))
+    shared = "-".join(parts[0][:same])
+    return [cut(f"…{name[len(shared) + 1 :]}" if shared else name, width) for name in full]
 
 
 def ranks(found: Ranking, width: int) -> list[Content]:
@@ -23,9 +37,10 @@ def ranks(found: Ranking, width: int) -> list[Content]:
         columns,
     )
     lines = [Content.assemble("  ", head).stylize("$quiet")]
-    for place, rank in enumerate(found.ranks, 1):
+    called = names([rank.name for rank in found.ranks], name - 2)
+    for place, (rank, run) in enumerate(zip(found.ranks, called, strict=True), 1):
         color, mark = LOOKS[rank.at % len(LOOKS)]
-        cells = (rank.name, loss(rank.best), rank.behind or "first", rank.heard, rank.decided)
+        cells = (run, loss(rank.best), rank.behind, rank.heard, rank.decided)
         number = f"{place} " if rank.best == rank.best else "– "
         rest = _line(cells, (columns[0] - 2, *columns[1:]))
         lines.append(Content.assemble((number, "$quiet"), (f"{mark} ", f"${color}"), rest))
