@@ -56,13 +56,18 @@ def cut(text: str, cells: int) -> str:
     return chop_cells(text, cells - 1)[0] + "…" if cells > 1 else "…"
 
 
-def apart(names: Sequence[str]) -> dict[str, str]:
-    """Each name without the words that all but base begin and end with, so that little room tells them apart."""
+def apart(names: Sequence[str], cells: int) -> dict[str, str]:
+    """Each name without the words that all but base begin and end with, so that ``cells`` tell them apart.
+
+    Where these would still be cut alike, without the letters that all of them begin with.
+    """
     alike = [name for name in names if name != "base"]
     if len(alike) < 2:
         return {name: name for name in names}
     begin = _whole_words(alike)
     end = _whole_words([name[len(begin) :][::-1] for name in alike])[::-1]
+    if len({cut(name.removeprefix(begin).removesuffix(end), cells) for name in alike}) < len(alike):
+        begin = os.path.commonprefix(alike)  # noqa: RUF071  (characters are meant)
     return {name: name.removeprefix(begin).removesuffix(end) or name for name in names}
 
 

@@ -65,7 +65,10 @@ def test_compare_tells_what_was_heard_of_the_runs_together(runs: Path, capsys: p
     capsys.readouterr()
     assert cli.main(["--runs", str(runs), "compare", "rank12", "rank16"]) == 0
     said = "Heard blind (rank12+rank16): rank16 over rank12 3-0-0, p = 0.75 (Holm over 3 pairs)."
-    assert said in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert said in told
+    assert "best 3.0" in told
+    assert "best 5.0" in told
     assert cli.main(["--runs", str(runs), "compare", "rank12", "rank16", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert said in document["heard"]

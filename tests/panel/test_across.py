@@ -13,6 +13,7 @@ from tests.review.many import a_run
 from tui.places.dialogs import Menu
 from tui.review.across import open_across
 from tui.review.evaluation import open_evaluation
+from tui.text import apart
 
 
 @pytest.fixture
@@ -60,6 +61,14 @@ async def test_where_clips_are_missing_it_asks_whether_to_make_them(runs: Path) 
         await until(pilot, lambda: isinstance(app.screen, Menu))
         assert "bare has no clips yet" in text(app)
         assert "then those of other" in text(app)
+
+
+def test_names_are_cut_to_what_differs() -> None:
+    names = ["base", "sweep-rank4-lr0.001", "sweep-rank8-lr0.003"]
+    assert [*apart(names, 20).values()] == ["base", "rank4-lr0.001", "rank8-lr0.003"]
+    assert [*apart(names, 5).values()] == ["base", "4-lr0.001", "8-lr0.003"]
+    assert [*apart(["base", "first"], 5).values()] == ["base", "first"]
+    assert [*apart(["a", "a-b"], 5).values()] == ["a", "a-b"]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 from collections import Counter
@@ -13,8 +14,9 @@ import pytest
 from scipy.optimize import minimize
 
 from engine.contract.config import Review
+from engine.contract.rundir import RunDir
 from tests.review.clips import PROMPTS, make_evaluation
-from tui.review import tournament
+from tui.review import notes, tournament
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import outcome, results_of
 from tui.review.session import Session
@@ -216,6 +218,19 @@ def test_names_stay_hidden_in_the_list_of_runs_until_the_end(evaluation: Evaluat
     judge_on(session)
     session.reveal()
     assert outcome(evaluation.home).startswith("e +")
+
+
+def test_notes_and_their_json_tell_the_standing(evaluation: Evaluation) -> None:
+    session = Session.open(evaluation, "anna", Review(training_item=False), seed=1)
+    judge_on(session)
+    session.reveal()
+    notes.export(RunDir(evaluation.home), formats=("md", "json"))
+    text = (evaluation.home / "notes.md").read_text()
+    assert "Heard two by two. Scores by the Bradley-Terry model" in text
+    assert "(Holm over 15 pairs)" in text
+    found = json.loads((evaluation.home / "notes.json").read_text())["standing"]
+    assert [each["model"] for each in found["scores"]] == list(standing_of(evaluation).models)
+    assert len(found["pairs"]) == 15
 
 
 def test_five_models_are_heard_together(tmp_path: Path) -> None:

@@ -228,7 +228,11 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def _summary(run: RunDir) -> dict[str, Any]:
-    return (store.foreign_summary(run.path) if store.is_foreign(run.path) else store.summary(run)).as_dict()
+    from tui.review.results import outcome
+
+    found = store.foreign_summary(run.path) if store.is_foreign(run.path) else store.summary(run)
+    found.listen = outcome(run.path)
+    return found.as_dict()
 
 
 def _settings_of(run: RunDir) -> config.Settings | None:

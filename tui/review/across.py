@@ -324,7 +324,7 @@ def _made(
 
 
 def _name(names: Sequence[str]) -> str:
-    shorter = apart(names)
+    shorter = apart(names, NAMED)
     joined = "+".join([names[0], *(shorter[name] for name in names[1:])])
     joined = re.sub(r"[^A-Za-z0-9._+-]+", "-", joined).lstrip("._+-") or "session"
     if len(joined) > NAMED:

@@ -84,7 +84,7 @@ def grid_lines(session: Session, width: int) -> list[Content]:
     head += [(f"{number_of(session, t):>2} ", "$accent bold" if t is session.trial else "$quiet") for t in shown]
     lines = [Content.assemble(*head)]
     rows = rows_of(session)
-    heads = apart(rows)
+    heads = apart(rows, 9)
     for row in rows:
         cells = [
             (f"{value_of(session, trial, row):>2} ", "$accent bold" if trial is session.trial else "")

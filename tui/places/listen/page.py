@@ -25,6 +25,8 @@ from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
 MIN_PROMPTS = 36
+MOST_OF_A_NAME = 9
+"""Cells of a model's name above its scores."""
 AROUND_A_PROMPT = 11
 """Cells of a row of the list beside the prompt and the scores: frame, pointer, number, gaps."""
 
@@ -86,8 +88,8 @@ class ListenPage(Container):
 
     def _write_prompts(self, session: Session) -> None:
         rows = rows_of(session)
-        heads = apart(rows)
-        width = max(5, min(9, *map(cell_len, heads.values()))) if session.names_visible else 2
+        heads = apart(rows, MOST_OF_A_NAME)
+        width = max(5, min(MOST_OF_A_NAME, *map(cell_len, heads.values()))) if session.names_visible else 2
         self._share_out(max(cell_len(_title(session, trial)) for trial in session.trials) + len(rows) * (width + 1))
         columns = [Column("#", 3, True), Column("Prompt", 0), *(Column(heads[row], width, True) for row in rows)]
         table = self.query_one("#prompts", Table)
@@ -164,7 +166,7 @@ class ListenPage(Container):
             length=playback.longest,
             value="bad" if bad else "·" if value is None else str(value) if scores else f"rank {value}",
             pips=pips(value, 5) if scores else "",
-            name=apart(trial.order)[trial.model(letter)] if session.names_visible else "",
+            name=apart(trial.order, 5)[trial.model(letter)] if session.names_visible else "",
             peaks=self.pictures.peaks.get(letter),
             mel=self.pictures.mels.get(letter) if self.spectrogram else None,
             loop=status.loop if here else None,
