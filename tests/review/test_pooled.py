@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations, product
 
 import numpy as np
 import pytest
 import scipy.stats
+from msgspec import structs
 
 from tests.review.clips import judge
 from tui.review import pooled, statistics
@@ -127,6 +129,20 @@ def test_points_and_places_are_pooled_by_who_wins(evaluation: Evaluation) -> Non
     judge(evaluation, "ben", [{"base": 3, "best": 1, "final": 2}], mode="ranking")
     said = pooled.sentences(results_of(evaluation))
     assert "best over base by 1.00 more wins than losses a prompt, p < 0.001" in said[0]
+
+
+def test_whoever_judged_in_a_session_across_runs_as_well_is_one_listener(evaluation: Evaluation) -> None:
+    judge(evaluation, "anna", [BEST_WINS])
+    judge(evaluation, "ben", [BASE_WINS])
+    results = results_of(evaluation)
+    named = {"anna": "anna", "ben": "anna in rank12+rank16"}
+    twice = replace(
+        results,
+        sessions=tuple(structs.replace(s, listener=named[s.listener]) for s in results.sessions),
+        judgements=tuple(replace(j, listener=named[j.listener]) for j in results.judgements),
+    )
+    assert pooled.sentences(twice) == []
+    assert pooled.said_by(twice)["anna"][evaluation.items[0].key]["best"] == 3
 
 
 def test_a_session_that_is_still_open_is_not_pooled(evaluation: Evaluation) -> None:

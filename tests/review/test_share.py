@@ -22,7 +22,7 @@ from tests.review.clips import PROMPTS, make_evaluation, make_run, write_clip
 from tests.review.many import a_run
 from tui import cli, keys
 from tui.commands.shares import page_keys
-from tui.review import shared
+from tui.review import pooled, shared
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import load_results
 from tui.review.share import Page, share
@@ -171,6 +171,17 @@ def test_a_whole_session_by_keys_comes_back_and_counts(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_a_key_begins_and_the_first_clip_plays(
+    chromium: Chromium, evaluation: Evaluation, tmp_path: Path, key: str
+) -> None:
+    chromium.open(write(evaluation, tmp_path).path.as_uri())
+    wait_for(lambda: chromium.run("document.getElementById('start')?.hidden === false"), what="the page")
+    chromium.press(key)
+    wait_for(lambda: chromium.run("player.playing"), what="the first clip")
+
+
+@pytest.mark.browser
 def test_a_key_on_a_clip_that_nobody_heard_says_so_and_scores_nothing(
     opened: Opens, evaluation: Evaluation, tmp_path: Path
 ) -> None:
@@ -310,7 +321,9 @@ def test_a_page_over_several_runs_is_one_session_and_is_collected_by_its_name_or
         )
         assert cli.main([*command, "collect", run, str(file)]) == 0
     assert load_results(session.home).means() == {"base": 2.0, "rank12": 3.0, "rank16": 5.0}
-    assert load_results(runs / "rank16").sessions == ()
+    of_run = load_results(runs / "rank16")
+    assert of_run.means() == {"base": 2.0, "best": 5.0}
+    assert pooled.sentences(of_run)[0].startswith("anna and ben together")
 
 
 # Bad input

@@ -61,9 +61,21 @@ class Agreement:
 
 
 def said_by(results: Results) -> Said:
-    """What each listener who judged anything said."""
-    every = {session.listener: results.values(session.listener) for session in results.sessions}
-    return {listener: values for listener, values in every.items() if values}
+    """What each person who judged anything said, on average where they did so in several sessions.
+
+    Whoever judged the run's clips in a session across runs is called "anna in NAME" there, and is anna.
+    """
+    every: dict[str, dict[str, dict[str, list[Fraction]]]] = {}
+    for session in results.sessions:
+        own = every.setdefault(session.listener.partition(" in ")[0], {})
+        for item, of in results.values(session.listener).items():
+            for model, value in of.items():
+                own.setdefault(item, {}).setdefault(model, []).append(value)
+    return {
+        person: {item: {m: sum(v, Fraction(0)) / len(v) for m, v in of.items()} for item, of in values.items()}
+        for person, values in every.items()
+        if values
+    }
 
 
 def together(said: Said, pairs: Sequence[tuple[str, str]], *, mixed: bool = False) -> list[Together]:
@@ -189,7 +201,7 @@ def sentences(results: Results) -> list[str]:
     said = said_by(results)
     if len(said) < 2 or results.standing is not None:
         return []
-    judging = {session.mode for session in results.sessions if session.listener in said}
+    judging = {session.mode for session in results.sessions if results.values(session.listener)}
     mixed = len(judging) > 1
     found = together(said, [(b, a) for a, b in combinations(results.models, 2)], mixed=mixed)
     who = _who(list(said))

@@ -171,7 +171,12 @@ function giveTag(tag) {
 const keys = new Map(data.keys.map((one) => [one.key, one]));
 
 function press(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || byId("session").hidden) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!byId("start").hidden && ["Enter", " "].includes(event.key) && !event.target.matches("input")) {
+    event.preventDefault();
+    begin();
+  }
+  if (byId("session").hidden || event.defaultPrevented) return;
   if (event.target.matches("input, textarea") || (event.key === "Enter" && event.target.matches("button, summary"))) return;
   // Full-width letters of an input method, and digits where they lie on the shift key.
   const typed = event.key.length === 1 ? event.key.normalize("NFKC").toLowerCase().replace("。", ".").replace("、", ",") : event.key;
@@ -239,7 +244,7 @@ byId("sender").addEventListener("input", () => {
 });
 addEventListener("keydown", press);
 // A button that was clicked is not clicked once more by the space that plays.
-addEventListener("keyup", (event) => event.key === " " && event.target.matches("button") && event.preventDefault());
+addEventListener("keyup", (event) => event.key === " " && !byId("session").hidden && event.target.matches("button") && event.preventDefault());
 addEventListener("pagehide", () => hear(true));
 addEventListener("beforeunload", (event) => !session.kept && session.done && !session.state.sent && event.preventDefault());
 // The same page in another tab: what was said last stands.

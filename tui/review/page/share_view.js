@@ -137,6 +137,7 @@ function finish() {
     : "All clips are judged. One thing is left: send it back.";
   byId("sender").value = session.state.name;
   writeOut();
+  byId(byId("save").disabled ? "sender" : "save").focus();
 }
 
 function writeOut() {
@@ -211,6 +212,7 @@ function prepare() {
   byId("keys").querySelector("tbody").replaceChildren(...data.keys.map(keyRow));
   byId("hints").replaceChildren(...data.hints.flatMap(([key, label]) => [keyCap(key), ` ${label}`]));
   only("start");
+  byId("begin").focus();
 }
 
 function keyRow({ shown: name, meaning }) {
