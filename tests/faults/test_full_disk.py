@@ -19,9 +19,11 @@ from engine.contract.rundir import RunDir
 from tests.conftest import ROOT, need
 from tests.faults.test_kills import make, what_is_kept
 from tests.review.clips import judge, make_run
+from tests.review.many import a_run
 from tests.train.conftest import write_clips
+from tui.review.across import open_across
 from tui.review.evaluation import open_evaluation
-from tui.runs import launch, queue, sweep
+from tui.runs import launch, queue, sessions, sweep
 
 
 class Disk:
@@ -194,3 +196,15 @@ def test_the_members_of_a_sweep_wait_for_room_and_those_that_failed_go_on_with_t
     monkeypatch.setattr(queue, "_wait", room)
     queue.work_off(folder)
     assert sorted(started) == ["ranks-rank2", "ranks-rank4"]
+
+
+def test_a_session_across_runs_on_a_full_disk_is_not_begun_and_leaves_nothing(disk: Disk) -> None:
+    runs = disk.folder / "runs"
+    paths = [a_run(runs, name, 300 + 100 * n) for n, name in enumerate(("rank12", "rank16"))]
+    disk.fill()
+    with pytest.raises(UserError, match=r"cannot be written below .*No space left"):
+        open_across(runs, paths)
+    assert not sessions.all_of(runs)
+    assert not list((runs / "sessions").glob("*")) + list((runs / "sessions").glob(".*"))
+    (disk.folder / "filler").unlink()
+    assert open_evaluation(open_across(runs, paths)).whole

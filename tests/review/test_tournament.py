@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from engine.contract.config import Review
 from engine.contract.rundir import RunDir
 from tests.review.clips import PROMPTS, make_evaluation
-from tui.review import notes, tournament
+from tui.review import notes, shared, tournament
 from tui.review.evaluation import Evaluation, open_evaluation
 from tui.review.results import outcome, results_of
 from tui.review.session import Session
@@ -231,6 +231,12 @@ def test_notes_and_their_json_tell_the_standing(evaluation: Evaluation) -> None:
     found = json.loads((evaluation.home / "notes.json").read_text())["standing"]
     assert [each["model"] for each in found["scores"]] == list(standing_of(evaluation).models)
     assert len(found["pairs"]) == 15
+
+
+def test_a_page_to_share_has_all_pairs_from_the_beginning(evaluation: Evaluation) -> None:
+    key = shared.key_for(evaluation, Review(training_item=False))
+    assert Counter(trial.kind for trial in key.trials) == {"pair": 12, "repeat": 1}
+    assert all(len(trial.order) == 2 for trial in key.trials)
 
 
 def test_five_models_are_heard_together(tmp_path: Path) -> None:
