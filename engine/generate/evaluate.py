@@ -27,7 +27,7 @@ from engine.data.cache import Digests
 from engine.generate import clap, measures, set_measures
 from engine.generate.decode import Decoder, NotFinite
 from engine.generate.decode import Stopped as DecodingStopped
-from engine.generate.models import DEFAULT, Model, base_digest, find
+from engine.generate.models import Model, base_digest, default_models, find
 from engine.generate.peers import Peers, gathered
 from engine.generate.results import BaseClips, Results, Task, recipe, save_clip, tasks
 from engine.generate.studio import Studio, arithmetic
@@ -49,10 +49,10 @@ def evaluate(
 ) -> None:
     """Make the clips of a prompt set into the run's evaluation folder.
 
-    ``prompts`` defaults to evaluate.prompts_file, ``models`` to base, best and final (see ``models.find`` for other
-    names), ``repeats`` to evaluate.repeats; ``set_name`` names a further set, in evaluation_NAME/. Being stopped by a
-    signal is no error: what is there stays, and the state says ``stopped``. Raises UserError for what the user can
-    mend; the state ``failed`` with the same sentence is then in the events.
+    ``prompts`` defaults to evaluate.prompts_file, ``models`` to those of base, best and final that the run has (see
+    ``models.find`` for other names), ``repeats`` to evaluate.repeats; ``set_name`` names a further set, in
+    evaluation_NAME/. Being stopped by a signal is no error: what is there stays, and the state says ``stopped``. Raises
+    UserError for what the user can mend; the state ``failed`` with the same sentence is then in the events.
 
     Under ``accelerate launch`` the processes share the prompts; all of them must see the run's folder.
     """
@@ -66,7 +66,9 @@ def evaluate(
         try:
             journal.state("evaluating")
             wanted = prompts_file.read(prompts or settings.evaluate.prompts_file)
-            session = _prepare(run, settings, wanted, set_name, models or DEFAULT, journal, processes, peers)
+            session = _prepare(
+                run, settings, wanted, set_name, models or default_models(run), journal, processes, peers
+            )
             with session.clip_log, Sampler(journal, device.used(processes.device), enabled=processes.is_main_process):
                 try:
                     _make_all(session)

@@ -48,6 +48,12 @@ class Model:
         return decoder, projection
 
 
+def default_models(run: RunDir) -> tuple[str, ...]:
+    """base, best and final; of a run that was stopped before its end, those that it has."""
+    has_final, has_best = ((folder / "adapter_config.json").is_file() for folder in (run.final_model, run.best_model))
+    return DEFAULT[:2] if has_best and not has_final else DEFAULT
+
+
 def find(run: RunDir, base: Path, names: Sequence[str], digests: Digests) -> list[Model]:
     """The models of a request, each adapter read once so that a broken one is known before anything is made.
 

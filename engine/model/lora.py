@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import pickle
 import shutil
 import warnings
 from collections.abc import Iterable
@@ -20,17 +21,14 @@ from torch import nn
 from engine.contract import config, typed
 from engine.contract.errors import UserError
 from engine.contract.rundir import RunDir, open_run, write_atomically
+from engine.model import foreign_kinds
 from engine.model.load import load_base, load_tokenizer, quiet, refuse_incomplete, resolve_base
 from engine.model.targets import refuse_strangers
 
 WEIGHTS = "adapter_model.safetensors"
+OLD_WEIGHTS = "adapter_model.bin"
 _OUTSIDE = "base_model.model."
 """What PEFT puts before the names of the decoder's modules."""
-_PLAIN: dict[str, Any] = {
-    "use_dora": False, "fan_in_fan_out": False, "bias": "none", "rank_pattern": {}, "alpha_pattern": {},
-    "modules_to_save": None,
-}  # fmt: skip
-"""What an adapter's config says where its update is scale x B A, and nothing more; null says the same."""
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
@@ -163,7 +161,9 @@ def fingerprint(folder: Path) -> str:
     """Hash of an adapter folder's weights and scaling: equal when and only when two adapters change a model alike."""
     settings = _adapter_config(folder)
     tensors = _tensors(folder)
-    scaling = [settings.get(name) for name in ("r", "lora_alpha", "use_rslora")]
+    scaling: list[Any] = [settings.get(name) for name in ("r", "lora_alpha", "use_rslora")]
+    if foreign_kinds.names_of(settings):
+        scaling.append(foreign_kinds.identity(settings))
     return _digest(tensors.items(), json.dumps(scaling))
 
 
@@ -188,9 +188,9 @@ def merge_into(decoder: nn.Module, folder: Path, strength: float = 1.0) -> None:
     adapter or does not fit the model.
     """
     settings, tensors = _adapter_config(folder), _tensors(folder)
-    strange = [name for name, plain in _PLAIN.items() if settings.get(name, plain) not in (plain, None)]
-    if strange:
-        raise UserError(f"The adapter {folder} uses {', '.join(strange)}, which is not merged here; use a plain one.")
+    if foreign_kinds.names_of(settings):
+        foreign_kinds.merge(decoder, folder, settings, tensors, strength)
+        return
     rank, alpha = settings["r"], settings["lora_alpha"]
     scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
     modules = {name: module for name, module in decoder.named_modules() if isinstance(module, nn.Linear)}
@@ -257,7 +257,8 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
     file = Path(folder) / "adapter_config.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        typed.convert(found, AdapterConfig)
+        if not isinstance(found, dict) or found.get("peft_type", "LORA") == "LORA":
+            typed.convert(found, AdapterConfig)
     except typed.Unreadable as error:
         why = f"{file.name} {error.complaint.what}"
     except (OSError, ValueError, RecursionError) as error:
@@ -276,16 +277,34 @@ class AdapterConfig(msgspec.Struct, kw_only=True):
 
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """An adapter's weights by the names they have on the decoder. Raises UserError.
+
+    Adapters of the whole model have them with ``decoder.`` in front; what they change outside the decoder is refused.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    folder = Path(folder)
     try:
-        return load_file(Path(folder) / WEIGHTS)
-    except (OSError, SafetensorError) as error:
+        if not (folder / WEIGHTS).exists() and (folder / OLD_WEIGHTS).is_file():
+            found = torch.load(folder / OLD_WEIGHTS, map_location="cpu", weights_only=True)
+        else:
+            found = load_file(folder / WEIGHTS)
+        if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
+            raise ValueError("it holds no weights by name")
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(
-            f"The adapter {folder} is damaged ({getattr(error, 'strerror', None) or error}); "
-            "take another model of the run, or train it again."
+            f"The adapter {folder} is damaged ({reason}); take another model of the run, or train it again."
         ) from None
+    if not any(name.startswith(f"{_OUTSIDE}decoder.") for name in found):
+        return found
+    outside = sorted({name.removeprefix(_OUTSIDE).partition(".")[0] for name in found} - {"decoder"})
+    if outside:
+        raise UserError(
+            f"The adapter {folder} also changes {', '.join(outside)}, and only adapters of the decoder are merged here."
+        )
+    return {_OUTSIDE + name.removeprefix(f"{_OUTSIDE}decoder."): tensor for name, tensor in found.items()}
 
 
 def _digest(tensors: Iterable[tuple[str, torch.Tensor]], extra: str) -> str:

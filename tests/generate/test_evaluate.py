@@ -278,6 +278,17 @@ def test_checkpoints_other_runs_and_adapter_folders_can_be_evaluated_too(make_ru
     assert other.best_model.is_dir()
 
 
+def test_a_run_that_was_stopped_gets_the_clips_of_the_models_that_it_has(make_run):
+    run = make_run(prompts=PROMPTS[:1])
+    shutil.rmtree(run.final_model)
+    evaluate(run, run.settings())
+    (line,) = lines_of(run.evaluation())
+    assert list(line["models"]) == ["base", "best"]
+    shutil.rmtree(run.best_model)
+    with pytest.raises(UserError, match="The model best cannot be used"):
+        evaluate(run, run.settings())
+
+
 def test_another_runs_model_is_decoded_with_its_own_base(make_run, tmp_path):
     foreign = build_tiny(tmp_path / "foreign", seed=7)
     run, other = make_run(prompts=PROMPTS[:2]), make_run("r2", base=foreign, prompts=PROMPTS[:2])

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from peft import PeftModel
@@ -136,17 +137,138 @@ def test_an_adapter_that_lacks_weights_is_refused_and_changes_nothing(
     assert all(torch.equal(a, b) for a, b in zip(before, decoder.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("name", "value"), [("use_dora", True), ("alpha_pattern", {"fc1": 3}), ("bias", "all")])
-def test_an_adapter_of_a_kind_that_is_not_merged_here_is_refused(
-    tiny_model: Path, tmp_path: Path, name: str, value: object
-) -> None:
-    folder = tmp_path / "adapter"
-    lora.save(adapted(tiny_model), folder, base="a")
-    settings = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**settings, name: value}))
+def foreign(model: Path, folder: Path, kind: Any) -> Any:
+    """A PEFT model of the decoder with an adapter of some kind that does something; it is saved into ``folder``."""
+    from peft import get_peft_model
+
+    decoder, _ = load.load_decoder(model, device="cpu", dtype=torch.float32)
+    result = get_peft_model(decoder, kind)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in lora.trainable(result).values():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+    result.save_pretrained(folder)
+    return result.eval()
+
+
+KINDS = {
+    "DoRA": lambda: peft.LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS, use_dora=True),
+    "DoRA, rsLoRA": lambda: peft.LoraConfig(r=4, target_modules=["fc1"], use_dora=True, use_rslora=True),
+    "patterns": lambda: peft.LoraConfig(
+        r=4, lora_alpha=8, target_modules=TARGETS, rank_pattern={"fc1": 2}, alpha_pattern={"q_proj": 32}
+    ),
+    "modules to save": lambda: peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["fc2"]),
+    "LoHa": lambda: peft.LoHaConfig(r=2, alpha=4, target_modules=["q_proj", "fc1"]),
+    "LoKr": lambda: peft.LoKrConfig(r=2, alpha=4, target_modules=["q_proj", "fc1"]),
+    "IA3": lambda: peft.IA3Config(target_modules=["k_proj", "fc2"], feedforward_modules=["fc2"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_of_other_kinds_are_merged_as_peft_computes_them(tiny_model: Path, tmp_path: Path, kind: str) -> None:
+    wanted = said(foreign(tiny_model, tmp_path, KINDS[kind]()))
     decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
-    with pytest.raises(UserError, match=f"uses {name}, which is not merged here"):
-        lora.merge_into(decoder, folder)
+    base = said(decoder)
+    assert (wanted - base).abs().max() > 1e-4
+    lora.merge_into(decoder, tmp_path)
+    assert (said(decoder) - wanted).abs().max() < 0.01 * (wanted - base).abs().max()
+    assert lora.fingerprint(tmp_path)
+
+
+def test_half_of_another_kind_is_half_of_its_change(tiny_model: Path, tmp_path: Path) -> None:
+    foreign(tiny_model, tmp_path, KINDS["DoRA"]())
+    weights = []
+    for strength in (0.0, 0.5, 1.0):
+        decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
+        lora.merge_into(decoder, tmp_path, strength)
+        weights.append(decoder.model.decoder.layers[0].fc1.weight.detach())
+    assert torch.allclose(weights[1], (weights[0] + weights[2]) / 2, atol=1e-7)
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_fingerprints_tell_kinds_apart(tiny_model: Path, tmp_path: Path) -> None:
+    foreign(tiny_model, tmp_path, KINDS["patterns"]())
+    before = lora.fingerprint(tmp_path)
+    rewrite(tmp_path, alpha_pattern={"q_proj": 16})
+    assert lora.fingerprint(tmp_path) != before
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**settings, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("fan_in_fan_out", True, "fan_in_fan_out"),
+        ("peft_type", "PREFIX_TUNING", "peft_type PREFIX_TUNING"),
+        ("layer_replication", [[0, 2]], "layer_replication"),
+    ],
+)
+def test_a_kind_that_is_not_merged_exactly_is_refused_by_name(
+    tiny_model: Path, tmp_path: Path, name: str, value: object, told: str
+) -> None:
+    lora.save(adapted(tiny_model), tmp_path / "adapter", base="a")
+    rewrite(tmp_path / "adapter", **{name: value})
+    decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
+    with pytest.raises(UserError, match=f"uses {told}, which is not merged here"):
+        lora.merge_into(decoder, tmp_path / "adapter")
+
+
+def test_another_kind_that_does_not_fit_is_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    foreign(tiny_model, tmp_path, KINDS["DoRA"]())
+    weights = load_file(tmp_path / lora.WEIGHTS)
+    narrow = {name: tensor[:, :-1] if ".lora_A" in name else tensor for name, tensor in weights.items()}
+    save_file({name: tensor.contiguous() for name, tensor in narrow.items()}, tmp_path / lora.WEIGHTS)
+    decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
+    with pytest.raises(UserError, match="does not fit this base model") as caught:
+        lora.merge_into(decoder, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA"])
+def test_an_adapter_of_the_whole_model_in_a_bin_file_is_read(tiny_model: Path, tmp_path: Path, kind: str) -> None:
+    from peft import get_peft_model
+
+    model: Any = load.load_base(tiny_model, device="cpu", dtype=torch.float32)
+    whole: Any = get_peft_model(model, peft.LoraConfig(r=4, target_modules=TARGETS, use_dora=kind == "DoRA"))
+    with torch.no_grad():
+        for parameter in lora.trainable(whole).values():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5))
+    whole.save_pretrained(tmp_path, safe_serialization=False)
+    assert (tmp_path / lora.OLD_WEIGHTS).is_file()
+    decoder, _ = load.load_decoder(tiny_model, device="cpu", dtype=torch.float32)
+    lora.merge_into(decoder, tmp_path)
+    assert torch.allclose(said(decoder), said(whole.base_model.model.decoder.eval()), atol=1e-5)
+
+
+def test_an_adapter_that_changes_more_than_the_decoder_is_refused_by_name(tiny_model: Path, tmp_path: Path) -> None:
+    lora.save(adapted(tiny_model), tmp_path, base="a")
+    weights = load_file(tmp_path / lora.WEIGHTS)
+    outside = {
+        name.replace("base_model.model.", "base_model.model.decoder.", 1): tensor for name, tensor in weights.items()
+    }
+    outside["base_model.model.text_encoder.block.0.q.lora_A.weight"] = torch.zeros(4, 4)
+    save_file(outside, tmp_path / lora.WEIGHTS)
+    with pytest.raises(UserError, match="also changes text_encoder"):
+        lora.fingerprint(tmp_path)
+
+
+def test_a_bin_file_that_would_run_code_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    import pickle
+
+    lora.save(adapted(tiny_model), tmp_path, base="a")
+    (tmp_path / lora.WEIGHTS).unlink()
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / lora.OLD_WEIGHTS).write_bytes(pickle.dumps({"a": Evil()}))
+    with pytest.raises(UserError, match="is damaged"):
+        lora.fingerprint(tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
