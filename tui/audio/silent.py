@@ -14,6 +14,8 @@ from tui.audio.laptop import fetch_line
 from tui.audio.output import ClipSet, Emit, Output, State
 from tui.audio.pulse import cache_folder
 
+HOW = "No sound output: each clip can be fetched and played by hand."
+
 
 class NoOutput(Output):
     name = "none"
@@ -26,11 +28,11 @@ class NoOutput(Output):
         self._state = State()
 
     def open(self) -> None:
-        self.hint = "No sound output: each clip can be fetched and played by hand."
+        self.hint = HOW
 
     def load(self, clips: ClipSet) -> list[float]:
         self._durations = [self._duration(path, name) for path, name in zip(clips.paths, clips.names, strict=True)]
-        self._clips = clips
+        self._clips, self.hint = clips, HOW
         self._state = State(duration=self._durations[0] if self._durations else 0.0, heard=(0.0,) * len(clips.paths))
         return self._durations
 

@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from tui.places.whole import WholeScreen, cuts_something, whole_texts
 from tui.widgets.field import Line
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
@@ -23,6 +24,14 @@ T = TypeVar("T")
 class Dialog(ModalScreen[T]):
     """A screen above a place that closes once: a second key in its queue must not close what is below as well."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [("W", "whole")]
+
+    def action_whole(self) -> None:
+        if texts := whole_texts(self):
+            self.app.push_screen(WholeScreen(texts))
+        else:
+            self.notify("All that stands here stands here in full.")
+
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
@@ -31,6 +40,9 @@ class Choice(NamedTuple):
     key: str
     label: str
     meaning: str
+
+
+MENU_KEYS = "enter takes · esc leaves it"
 
 
 class Menu(Dialog[str | None]):
@@ -48,7 +60,7 @@ class Menu(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         label = max(len(choice.label) for choice in self._choices)
         with Vertical(id="dialog", classes="card") as card:
-            frame(card, self._title, "enter takes · esc leaves it")
+            frame(card, self._title, MENU_KEYS)
             yield Table([Column("", 1), Column("", label), Column("", 0)], titles=False, id="menu")
             if self._note:
                 yield Lines([self._note], classes="note")
@@ -58,6 +70,11 @@ class Menu(Dialog[str | None]):
         table.styles.height = len(self._choices)
         table.show([Row(c.key, [(c.key, "$accent bold"), c.label, (c.meaning, "$quiet")]) for c in self._choices])
         table.focus()
+
+    @on(Lines.Clipped)
+    def _say_how_to_read_all(self) -> None:
+        card = self.query_one("#dialog")
+        frame(card, None, f"W reads all · {MENU_KEYS}" if cuts_something(self) else MENU_KEYS)
 
     def on_key(self, event: events.Key) -> None:
         if event.character in {choice.key for choice in self._choices}:

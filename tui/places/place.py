@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui.keys import Action
-from tui.places.whole import Text
+from tui.places.whole import Text, cuts_something, whole_texts
 from tui.runs.follow import Source
 from tui.runs.store import RunSummary, Store
 from tui.widgets.bars import HeaderBar, KeyBar
@@ -130,12 +130,12 @@ class Place(Screen[None]):
     def offers(self, action: Action) -> bool:
         """Whether the footer names an action: those that do something now."""
         if action.action == "whole":
-            return any(lines.clipped for lines in self.query(Lines))
+            return cuts_something(self)
         return not action.action.startswith("go(")
 
     def whole_texts(self) -> list[Text]:
         """What there is no room for, by the title of its card."""
-        return [(_title_of(lines), lines.whole) for lines in self.query(Lines) if lines.clipped]
+        return whole_texts(self)
 
     @on(Lines.Clipped)
     def write_keys(self) -> None:
@@ -182,11 +182,3 @@ class Place(Screen[None]):
             more += [f"{MIN_HEIGHT - height} rows"] * (height < MIN_HEIGHT)
             text = f"{' and '.join(more)} missing: mgl-tui needs {MIN_WIDTH}x{MIN_HEIGHT}"
             self.query_one("#too-small", Lines).show([Content.styled(text, "$warning")])
-
-
-def _title_of(widget: Widget) -> str:
-    """The title of the card that a widget is, or lies in."""
-    titled = (each for each in widget.ancestors_with_self if isinstance(each, Widget) and each.border_title)
-    found = next(titled, None)
-    # The words themselves: the public property gives them as markup.
-    return found._border_title.plain if found is not None and found._border_title is not None else ""

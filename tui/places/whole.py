@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 
 from tui.widgets.lines import Lines, frame
+from tui.widgets.table import Table
 
 Text = tuple[str, Sequence[Content]]
 """Title of a card, and its lines."""
+
+
+def cuts_something(screen: Screen[Any]) -> bool:
+    """Whether there is no room on a screen for all of its lines and of the current rows of its tables."""
+    return any(each.clipped for each in _readable(screen))
+
+
+def whole_texts(screen: Screen[Any]) -> list[Text]:
+    """What there is no room for, by the title of its card."""
+    return [(_title_of(each), each.whole) for each in _readable(screen) if each.clipped]
+
+
+def _readable(screen: Screen[Any]) -> list[Lines | Table]:
+    return [each for each in screen.query("*") if isinstance(each, Lines | Table)]
+
+
+def _title_of(widget: Widget) -> str:
+    """The title of the card that a widget is, or lies in."""
+    titled = (each for each in widget.ancestors_with_self if isinstance(each, Widget) and each.border_title)
+    found = next(titled, None)
+    # The words themselves: the public property gives them as markup.
+    return found._border_title.plain if found is not None and found._border_title is not None else ""
 
 
 class WholeScreen(ModalScreen[None]):

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.text import cut
-from tui.widgets.lines import draw
+from tui.widgets.lines import Lines, draw
 
 
 class Column(NamedTuple):
@@ -77,6 +77,7 @@ class Table(ScrollView, can_focus=True):
         self._columns = list(columns)
         self._titles = titles
         self._rows: list[Row] = []
+        self._was_clipped = False
         self._contents: dict[int, Content] = {}
         """Put together when they are drawn: of ten thousand rows a screen shows thirty."""
 
@@ -88,6 +89,11 @@ class Table(ScrollView, can_focus=True):
     def key(self) -> Any:
         """Key of the current row; None when there is none."""
         return self._rows[self.cursor].key if 0 <= self.cursor < len(self._rows) else None
+
+    def _tell_clipped(self) -> None:
+        if self.is_attached and self.clipped != self._was_clipped:
+            self._was_clipped = not self._was_clipped
+            self.post_message(Lines.Clipped())
 
     def show(self, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> None:
         """Draw these rows from now on; the cursor stays on its key, or near its place when that is gone."""
@@ -111,6 +117,7 @@ class Table(ScrollView, can_focus=True):
         for at in range(self.scroll_offset.y, self.scroll_offset.y + self.size.height):
             if before[at : at + 1] != self._rows[at : at + 1]:
                 self._refresh_row(at)
+        self._tell_clipped()
         if self.key != key:
             self.post_message(self.Moved(self, self.key))
 
@@ -119,6 +126,34 @@ class Table(ScrollView, can_focus=True):
         for at, row in enumerate(self._rows):
             if row.key == key:
                 self._move_to(at)
+
+    @property
+    def clipped(self) -> bool:
+        """A cell of the current row is cut."""
+        return self.display and 0 <= self.cursor < len(self._rows) and self._is_cut(self._rows[self.cursor])
+
+    @property
+    def whole(self) -> list[Content]:
+        """The rows in sight of which a cell is cut, in full, the current one first."""
+        top = self.scroll_offset.y
+        in_sight = self._rows[top : top + max(1, self.size.height - self._titles)]
+        current = self._rows[self.cursor : self.cursor + 1]
+        cut_rows = [row for row in [*current, *(row for row in in_sight if row not in current)] if self._is_cut(row)]
+        return [self._in_full(row) for row in cut_rows]
+
+    def _is_cut(self, row: Row) -> bool:
+        if row.key is None:
+            return sum(cell_len(_text(cell)) for cell in row.cells) > self.size.width - 2
+        widths = self._widths()
+        return any(cell_len(_text(cell)) > width for cell, width in zip(row.cells, widths, strict=False))
+
+    def _in_full(self, row: Row) -> Content:
+        parts: list[tuple[str, str] | str] = []
+        for column, cell in zip(self._columns, row.cells, strict=False):
+            if text := _text(cell).strip():
+                parts += [(f"{column.title} ", "$quiet")] if column.title and column.width else []
+                parts += [text, "   "]
+        return Content.assemble(*parts)
 
     # -- drawing
 
@@ -172,6 +207,7 @@ class Table(ScrollView, can_focus=True):
     def watch_cursor(self, before: int, after: int) -> None:
         self._refresh_row(before)
         self._refresh_row(after)
+        self._tell_clipped()
         room = max(1, self.size.height - self._titles)
         top = self.scroll_offset.y
         if after < top or after >= top + room:
@@ -209,4 +245,9 @@ class Table(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._contents = {}
         self.virtual_size = Size(self.size.width, len(self._rows) + self._titles)
+        self._tell_clipped()
         self.refresh()
+
+
+def _text(cell: str | tuple[str, str]) -> str:
+    return cell if isinstance(cell, str) else cell[0]

@@ -63,6 +63,20 @@ class CompareScreen(Place, Background):
         self._clips: SamePrompt | None = None
         self._run = 0
 
+    def offers(self, action: keys.Action) -> bool:
+        if action.place != self.place or action.action == "sound":
+            return super().offers(action)
+        if action.action in ("play", "switch(1)", "prompt(1)", "model"):
+            count = len(prompts(self._sides))
+            return count > (action.action == "prompt(1)") and (action.action != "switch(1)" or len(self._sides) > 1)
+        return bool(self._sides)
+
+    def _any(self) -> bool:
+        """Whether there is a run to look at; says so when there is none."""
+        if not self._sides:
+            self.notify("There is nothing to compare yet; space in Runs marks runs for Compare.")
+        return bool(self._sides)
+
     def body(self) -> ComposeResult:
         yield Lines(id="ranking", classes="card")
         yield OverlayChart(id="overlay")
@@ -141,6 +155,7 @@ class CompareScreen(Place, Background):
         self._write_settings()
         self._write_heard()
         self._write_prompt()
+        self.write_keys()
 
     def _columns(self, width: int) -> tuple[int, int]:
         """Width of the first column and of one run's."""
@@ -292,7 +307,9 @@ class CompareScreen(Place, Background):
 
     def action_prompt(self, direction: int) -> None:
         texts = prompts(self._sides)
-        if texts:
+        if not texts:
+            self.notify("There are no clips to play; the runs make them when they have trained.")
+        else:
             playing = self._clips is not None and self.panel.player.status.playing
             self._prompt = max(0, min(len(texts) - 1, self._prompt + direction))
             self._other_clips(playing)
@@ -314,9 +331,12 @@ class CompareScreen(Place, Background):
     # -- the rest
 
     def action_axis(self) -> None:
-        self.query_one(OverlayChart).next_axis()
+        if self._any():
+            self.query_one(OverlayChart).next_axis()
 
     def action_all_rows(self) -> None:
+        if not self._any():
+            return
         self._every = not self._every
         self.set_class(self._every, "-every")
         self._write()
@@ -329,8 +349,7 @@ class CompareScreen(Place, Background):
         self.app.push_screen(SoundScreen())
 
     def action_export(self) -> None:
-        if not self._sides:
-            self.notify("There is nothing to compare yet.")
+        if not self._any():
             return
         path = self.panel.runs_dir / f"compare-{'-'.join(side.name for side in self._sides)[:120]}.md"
         try:

@@ -208,7 +208,7 @@ class ListenPage(Container):
             frame(card, "Result")
             lines.show(said)
             return
-        frame(card, "Scores")
+        frame(card, f"Scores · {session.done} of {session.total} judged")
         lines.show([*grid_lines(session, width), *said])
 
     def _said(self, session: Session, width: int) -> list[Content]:

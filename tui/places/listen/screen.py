@@ -21,6 +21,7 @@ from tui.places.background import Background
 from tui.places.deciding import decide
 from tui.places.dialogs import Ask, Choice, Menu
 from tui.places.listen.judgement_card import JudgementCard
+from tui.places.listen.offers import does_something
 from tui.places.listen.page import ListenPage
 from tui.places.listen.presenter import Presenter, after_judgement
 from tui.places.listen.tag import TagScreen
@@ -68,6 +69,15 @@ class ListenScreen(Place, Background):
     def playback(self) -> Playback | None:
         return None if self.transport is None else self.transport.playback
 
+    def _there(self) -> Transport | None:
+        """The open session with its clips; says why there is none."""
+        if self.transport is None:
+            self.notify(self.presenter.lines()[0])
+        return self.transport
+
+    def offers(self, action: keys.Action) -> bool:
+        return does_something(self.presenter, self.transport, action.action) and super().offers(action)
+
     def body(self) -> ComposeResult:
         yield self.page
 
@@ -104,6 +114,8 @@ class ListenScreen(Place, Background):
             self.page.write(self.transport)
         else:
             self.page.write_nothing(self.presenter.lines())
+        if self.is_mounted:
+            self.write_keys()
 
     def attempt(self, transition: Callable[[], object]) -> bool:
         """Do something to the session; what it refuses is said, and nothing is lost."""
@@ -236,8 +248,8 @@ class ListenScreen(Place, Background):
     # -- playing
 
     def action_play(self) -> None:
-        if self.transport is not None:
-            self.transport.play_or_pause()
+        if (transport := self._there()) is not None:
+            transport.play_or_pause()
             self._draw_pictures()
             self._write()
 
@@ -254,30 +266,35 @@ class ListenScreen(Place, Background):
         return self.attempt(partial(session.go, session.index, letter))
 
     def action_switch(self, letter: str) -> None:
-        if self.transport is not None and self._select(letter):
-            self.transport.playback.switch(letter)
+        transport = self._there()
+        if transport is not None and letter not in transport.session.trial.letters:
+            self.notify(f"This prompt has no clip {letter}.")
+        elif transport is not None and self._select(letter):
+            transport.playback.switch(letter)
             self._draw_pictures()
             self._write()
 
     def action_clip(self, direction: int) -> None:
-        if self.transport is None:
+        transport = self._there()
+        if transport is None:
             return
-        session = self.transport.session
+        session = transport.session
         letters = session.trial.letters
         letter = letters[max(0, min(len(letters) - 1, letters.index(session.letter) + direction))]
-        if self.transport.playing:
+        if transport.playing:
             self.action_switch(letter)
         elif self._select(letter):
             self._write()
 
     def action_restart(self) -> None:
-        if self.transport is not None:
-            self._play(self.transport.session.letter, 0.0)
+        if (transport := self._there()) is not None:
+            self._play(transport.session.letter, 0.0)
 
     def action_next_unheard(self) -> None:
-        if self.session is None:
+        transport = self._there()
+        if transport is None:
             return
-        found = self.session.next_unheard()
+        found = transport.session.next_unheard()
         if found is None:
             self.notify("Every clip was heard.")
         else:
@@ -290,23 +307,25 @@ class ListenScreen(Place, Background):
             self._play(letter, 0.0)
 
     def action_seek(self, seconds: int) -> None:
-        if self.transport is not None:
-            self.transport.seek(float(seconds))
+        if (transport := self._there()) is not None:
+            transport.seek(float(seconds))
             self.set_timer(TICK, self._write)
 
     def action_loop(self) -> None:
-        if self.transport is not None:
-            self.transport.loop()
+        if (transport := self._there()) is not None:
+            transport.loop()
 
     def action_loop_from(self) -> None:
-        if self.transport is not None:
-            self.notify(f"The loop begins at {self.transport.loop_from():.1f} s; ] ends it.")
+        if (transport := self._there()) is not None:
+            self.notify(f"The loop begins at {transport.loop_from():.1f} s; ] ends it.")
 
     def action_loop_to(self) -> None:
-        if self.transport is not None:
-            self.transport.loop_to()
+        if (transport := self._there()) is not None:
+            transport.loop_to()
 
     def action_spectrogram(self) -> None:
+        if self._there() is None:
+            return
         self.page.spectrogram = not self.page.spectrogram
         self._draw_pictures()
 
@@ -328,24 +347,26 @@ class ListenScreen(Place, Background):
     # -- judging
 
     def action_score(self, value: int) -> None:
-        if self.transport is None:
+        transport = self._there()
+        if transport is None:
             return
-        session = self.transport.session
+        session = transport.session
         self._log_heard()
         again = session.value(session.trial, session.letter) is not None
         if self.attempt(partial(session.rate, value)) and not again:
-            self._judged(self.transport)
+            self._judged(transport)
         self._write()
 
     def action_all_bad(self) -> None:
-        if self.transport is None:
+        transport = self._there()
+        if transport is None:
             return
-        session = self.transport.session
+        session = transport.session
         self._log_heard()
         if session.state.mode != "ranking":
             self.notify('"All bad" belongs to ranking (review.mode = "ranking"); score each clip here.')
         elif self.attempt(session.toggle_all_bad) and session.is_judged(session.trial):
-            self._judged(self.transport)
+            self._judged(transport)
         self._write()
 
     def _judged(self, transport: Transport) -> None:
@@ -353,13 +374,14 @@ class ListenScreen(Place, Background):
             self._go_on(transport)
 
     def action_go_on(self) -> None:
-        if self.transport is None:
+        transport = self._there()
+        if transport is None:
             return
-        session = self.transport.session
+        session = transport.session
         if session.complete and session.names_visible:
             self.notify("All is judged and the names are shown; j decides what follows.")
         else:
-            self._go_on(self.transport)
+            self._go_on(transport)
             self._write()
 
     def _go_on(self, transport: Transport) -> None:
@@ -379,12 +401,14 @@ class ListenScreen(Place, Background):
                 playback.switch(step.letter)
 
     def action_prompt(self, direction: int) -> None:
-        transport = self.transport
+        transport = self._there()
         if transport is None:
             return
         session, playing = transport.session, transport.playing
         index = session.index + direction
-        if 0 <= index < len(session.trials) and self.attempt(partial(session.go, index)):
+        if not 0 <= index < len(session.trials):
+            self.notify("This is the last prompt." if direction > 0 else "This is the first prompt.")
+        elif self.attempt(partial(session.go, index)):
             transport.player.stop()
             self._show_trial()
             if playing:
@@ -400,18 +424,18 @@ class ListenScreen(Place, Background):
             self.action_prompt(at - session.index)
 
     def action_tag(self) -> None:
-        if self.session is not None:
+        if (transport := self._there()) is not None:
             self._log_heard()
-            self.query_one(JudgementCard).ask_tag(self.session)
+            self.query_one(JudgementCard).ask_tag(transport.session)
 
     def action_note(self) -> None:
-        if self.session is not None:
+        if (transport := self._there()) is not None:
             self._log_heard()
-            self.query_one(JudgementCard).ask_note(self.session)
+            self.query_one(JudgementCard).ask_note(transport.session)
 
     def action_heard_elsewhere(self) -> None:
-        session = self.session
-        if session is not None and self.attempt(session.hear_elsewhere):
+        transport = self._there()
+        if transport is not None and self.attempt(transport.session.hear_elsewhere):
             self.notify("The clips of this prompt count as heard elsewhere, and the notes say so; u takes it back.")
             self._write()
 
@@ -421,17 +445,22 @@ class ListenScreen(Place, Background):
             self.attempt(self.transport.playback.log_heard)
 
     def action_undo(self) -> None:
-        session = self.session
-        if session is None:
+        transport = self._there()
+        if transport is None:
             return
+        session = transport.session
         taken: list[str | None] = []
         if self.attempt(lambda: taken.append(session.undo())):
             self.notify(f"Taken back: {taken[0]}" if taken[0] else "There is nothing to take back.")
         self._show_trial()
 
     def action_reveal(self) -> None:
-        session = self.session
-        if session is None or session.names_visible:
+        transport = self._there()
+        if transport is None:
+            return
+        session = transport.session
+        if session.names_visible:
+            self.notify("The names are shown already.")
             return
 
         def take(key: str | None) -> None:
@@ -452,12 +481,16 @@ class ListenScreen(Place, Background):
         hear_samples(self.panel, self.presenter.shown, self.presenter.listener or self._listener)
 
     def action_decide(self) -> None:
-        if self.presenter.shown is not None:
+        if self.presenter.shown is None:
+            self._there()
+        else:
             decide(self.panel, self.look_up, self.presenter.shown)
 
     def action_export(self) -> None:
         from tui.places.export.screen import ExportScreen
 
-        if self.presenter.shown is not None:
+        if self.presenter.shown is None:
+            self._there()
+        else:
             shown = self.session.evaluation.name if self.session else None
             self.app.push_screen(ExportScreen(self.presenter.shown, shown or None))

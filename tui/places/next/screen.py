@@ -84,6 +84,23 @@ class NextScreen(Place, Background):
         self._chosen = 0
         self._why = False
 
+    def offers(self, action: keys.Action) -> bool:
+        if action.action == "choose(1)":
+            return len(self._listed()) > 1
+        if action.action == "take":
+            return self._chosen < len(self._listed()) and bool(self._listed()[self._chosen]["changes"])
+        if action.action == "why":
+            return bool(self._advice)
+        if action.action in ("decide", "export"):
+            return self._path is not None
+        return super().offers(action)
+
+    def _there(self) -> Path | None:
+        """The run that is advised on; says why there is no advice."""
+        if self._path is None or self._problem:
+            self.notify(self._problem or "The advice is still being looked for.")
+        return self._path
+
     def body(self) -> ComposeResult:
         with VerticalScroll(id="advice-card", classes="card"):
             yield Lines(id="advice")
@@ -127,6 +144,7 @@ class NextScreen(Place, Background):
     def _write(self) -> None:
         if not self.is_mounted:
             return
+        self.write_keys()
         card, lines = self.query_one("#advice-card"), self.query_one("#advice", Lines)
         if self._problem or self._path is None:
             frame(card, "Next run")
@@ -266,32 +284,40 @@ class NextScreen(Place, Background):
     # -- actions
 
     def action_choose(self, direction: int) -> None:
-        if listed := self._listed():
+        listed = self._listed()
+        if self._there() is not None and listed:
             self._chosen = max(0, min(len(listed) - 1, self._chosen + direction))
             self._write()
 
     def action_why(self) -> None:
+        if self._there() is None:
+            return
         self._why = not self._why
         self._chosen = max(0, min(self._chosen, len(self._listed()) - 1))
         self._write()
 
     def action_take(self) -> None:
-        if self._path is None or self._chosen >= len(self._listed()):
+        path = self._there()
+        if path is None or self._chosen >= len(self._listed()):
             return
         advice = self._listed()[self._chosen]
         if advice["changes"]:
-            self.panel.open_new_run(self._path, advice["changes"], f"{advice['rule']}: {_first(advice)}")
+            self.panel.open_new_run(path, advice["changes"], f"{advice['rule']}: {_first(advice)}")
         else:
             self.notify(_first(advice))
 
     def action_decide(self) -> None:
-        if self._path is not None:
+        if self._path is None:
+            self._there()
+        else:
             decide(self.panel, self.look_up, self._path)
 
     def action_export(self) -> None:
         from tui.places.export.screen import ExportScreen
 
-        if self._path is not None:
+        if self._path is None:
+            self._there()
+        else:
             self.app.push_screen(ExportScreen(self._path))
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -136,7 +137,9 @@ class SamplesScreen(Place, Background):
         steps = self._in_sight()
         table = self.query_one(Table)
         by_step = [Column(str(step), self._cell_width, True) for step in steps]
-        columns = [Column("#", 3, True), Column("Prompt", 0), *by_step]
+        room = self.size.width - 11 - len(steps) * (self._cell_width + 1)
+        widest = max((cell_len(item.text) for item in self._timeline.items), default=0)
+        columns = [Column("#", 3, True), Column("Prompt", min(widest, room)), *by_step]
         rows = [
             Row(item.key, [(str(number), "$quiet"), item.text, *(self._cell(item, step) for step in steps)])
             for number, item in enumerate(self._timeline.items, 1)

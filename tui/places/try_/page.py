@@ -122,6 +122,7 @@ class TryPage(Place, Background):
         self._write_state()
         self._write_made()
         self.write_transport()
+        self.write_keys()
 
     def _asked(self) -> Content:
         options = self.options

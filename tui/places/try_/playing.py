@@ -107,6 +107,7 @@ class TryPlaying(TryPage):
     def action_other(self, direction: int) -> None:
         clip = self.current()
         if clip is None:
+            self.notify("There is nothing to play yet; enter types a prompt.")
             return
         clips = self.in_order(self.group_of(clip))
         other = clips[max(0, min(len(clips) - 1, clips.index(clip) + direction))]

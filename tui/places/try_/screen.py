@@ -55,6 +55,16 @@ class TryScreen(TryPlaying):
         self._captions: list[str] = []
         self._listed: tuple[RunDir | None, int] = (None, -1)
 
+    def offers(self, action: keys.Action) -> bool:
+        if action.action in ("play", "four", "keep", "take_up"):
+            return self.current() is not None
+        if action.action == "other(1)":
+            clip = self.current()
+            return clip is not None and len(self.group_of(clip).clips) > 1
+        if action.action in ("type", "caption", "strength(1)", "new_seed", "options"):
+            return self.run_dir is not None
+        return super().offers(action)
+
     def on_mount(self) -> None:
         self.query_one("#made", Table).focus()
         self._read_run()
