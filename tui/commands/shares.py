@@ -67,7 +67,8 @@ def _counts(key: Key) -> str:
     kinds = [trial.kind for trial in key.trials]
     again = kinds.count("repeat")
     hidden = f", {again} of them come{'s' if again == 1 else ''} again, hidden" if again else ""
-    return f"{kinds.count('main')} prompts{hidden}"
+    pairs = kinds.count("pair")
+    return f"{pairs} pairs of clips{hidden}" if pairs else f"{kinds.count('main')} prompts{hidden}"
 
 
 def page_keys() -> Keys:

@@ -95,7 +95,8 @@ def _sounds(evaluation: Evaluation, key: Key) -> tuple[Sounds, dict[Clip, int]]:
         item = evaluation.item(trial.item)
         assert item is not None
         known = loudness.loudness_of(item)
-        gains = loudness.gains({model: known.get(model) for model in trial.order})
+        # Of all that are heard of the prompt, in whichever trial: each clip is in the page once.
+        gains = loudness.gains({model: known.get(model) for model in key.clips[trial.item]})
         for model in trial.order:
             path = item.clips[model].path
             if (trial.item, model) not in places and path is not None:
