@@ -121,3 +121,12 @@ def test_a_clip_that_is_missing_or_damaged_is_named_in_its_place(run: RunDir) ->
     assert text.count(' disabled><span class="who">') == 2
     assert "file missing: base_model/01-slow-piano.wav" in text
     assert '<span class="missing">it is no WAV, FLAC, MP3 or OGG</span>' in text
+
+
+def test_more_models_than_there_are_letters_are_all_in_the_page(tmp_path: Path) -> None:
+    models = [f"m{number}" for number in range(10)]
+    run = make_run(tmp_path / "runs", prompts=["slow piano"], models=models)
+    (written,) = notes.export(run, formats=["html"])
+    text = written.read_text()
+    assert [text.count(f"<b>{model}</b>") for model in models] == [1] * 10
+    assert text.count("data:audio/flac") == 10

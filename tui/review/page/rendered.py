@@ -103,7 +103,7 @@ def _prompts(part: blocks.Prompts, told: Told) -> str:
 
 def _card(row: blocks.PromptRow, told: Told) -> str:
     aside = f' <span class="soft">{escaped(row.aside)}</span>' if row.aside else ""
-    lanes = "\n".join(_lane(cell, letter, told) for cell, letter in zip(row.clips, LETTERS, strict=False))
+    lanes = "\n".join(_lane(cell, LETTERS[at : at + 1], told) for at, cell in enumerate(row.clips))
     return f'<section class="card prompt"><h3>{row.number}. {escaped(row.text)}{aside}</h3>\n{lanes}\n</section>'
 
 
@@ -117,7 +117,8 @@ def _lane(cell: blocks.ClipCell, letter: str, told: Told) -> str:
     )
     said = "".join(f'<span class="said">{escaped(line)}</span>' for line in cell.said)
     score = f'<span class="score">{escaped(cell.score)}</span>' if cell.score else ""
-    who = f'<span class="who"><kbd>{letter.lower()}</kbd> <b>{escaped(cell.model)}</b>{score}</span>'
+    key = f"<kbd>{letter.lower()}</kbd> " if letter else ""
+    who = f'<span class="who">{key}<b>{escaped(cell.model)}</b>{score}</span>'
     shown = f'<span class="{"wave" if clip else "missing"}">{picture}</span>'
     return f'<button type="button" class="lane"{"" if clip else " disabled"}>{who}{shown}{said}</button>'
 
