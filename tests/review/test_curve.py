@@ -71,6 +71,16 @@ def test_one_spike_does_not_flatten_the_rest(run: RunDir) -> None:
     assert max(label for label in labels if label < 10) < 6
 
 
+def test_the_line_of_blind_guessing_is_drawn_where_the_losses_come_near_it(run: RunDir) -> None:
+    assert "blind" not in classes(drawn(History.of(run.events)))
+    for start in (7.0, 8.2):
+        run.events.unlink()
+        write_events(run, [(0, start), (40, start - 0.1)], losses=[start] * 40)
+        picture = drawn(History.of(run.events))
+        assert classes(picture).count("blind") == 2, "in the plot and in the legend"
+        assert "blind guessing 7.62" in words(picture)
+
+
 def test_losses_that_are_no_number_are_marked_and_drawn_over(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", clips=False)
     with EventLog(run.events) as log:

@@ -162,8 +162,8 @@ def _range(found: Curves) -> tuple[float, float]:
     ):
         shown += [lows[len(lows) // 50], highs[-1 - len(highs) // 20]] if lows else []
     low, high = min(shown), max(shown)
-    if math.isfinite(found.blind) and high > 0.8 * found.blind:
-        high = max(high, found.blind)
+    if high > 0.8 * found.blind:
+        low, high = min(low, found.blind), max(high, found.blind)
     space = (high - low) * 0.06 or abs(high) * 0.05 or 0.1
     return low - space, high + space
 
@@ -182,7 +182,7 @@ def _axes(plot: Plot, width: int) -> Iterable[str]:
 
 
 def _lines(found: Curves, plot: Plot) -> Iterable[str]:
-    if math.isfinite(found.blind) and plot.low < found.blind < plot.high:
+    if plot.low < found.blind < plot.high:
         yield f'<path class="blind" d="M{plot.left:g} {plot.y(found.blind):.1f}H{plot.right:g}"/>'
     if math.isfinite(found.base):
         yield f'<path class="base" d="M{plot.left:g} {plot.y(found.base):.1f}H{plot.right:g}"/>'
@@ -221,7 +221,7 @@ def _legend(found: Curves, width: int) -> tuple[list[str], float]:
         entries.append(
             ('<circle class="best" cx="10" cy="0" r="6"/>', f"best {found.best[1]:.3f}, step {found.best[0]:g}")
         )
-    if math.isfinite(found.blind) and _range(found)[1] > found.blind:
+    if _range(found)[1] > found.blind:
         entries.append(('<path class="blind" d="M0 0h20"/>', f"blind guessing {found.blind:.2f}"))
     if found.spikes:
         entries.append(('<path class="spike" d="M10 -4l4.5 8h-9z"/>', f"spikes: {len(found.spikes)}"))
