@@ -91,9 +91,7 @@ def test_who_won_every_time_has_a_score_and_an_interval_all_the_same() -> None:
 def test_ties_alone_leave_all_level() -> None:
     found = fit(("a", "b", "c"), [Outcome(a, b, str(n), 0.5) for a, b in ("ab", "bc", "ac") for n in range(8)])
     assert found.scores == pytest.approx((0, 0, 0))
-    assert tournament.sentences(found) == [
-        "Nothing can be concluded between a and b, a and c, b and c (Holm over 3 pairs)."
-    ]
+    assert tournament.sentences(found) == ["Nothing can be concluded between any two of a, b, c (Holm over 3 pairs)."]
 
 
 def test_what_differs_is_said_for_each_pair_and_what_does_not_in_one_sentence() -> None:
@@ -102,6 +100,16 @@ def test_what_differs_is_said_for_each_pair_and_what_does_not_in_one_sentence() 
     assert first.startswith("A is preferred to B, p")
     assert second.startswith("A is preferred to C, p")
     assert last == "Nothing can be concluded between B and C (Holm over 3 pairs)."
+
+
+def test_neighbours_that_cannot_be_told_apart_are_said_together() -> None:
+    wins = {("a", "b"): 9, ("b", "a"): 7, ("b", "c"): 10, ("c", "b"): 6, ("a", "c"): 11, ("c", "a"): 5, ("a", "d"): 40,
+            ("b", "d"): 40, ("c", "d"): 40, ("d", "e"): 10, ("e", "d"): 6}  # fmt: skip
+    said_of = tournament.sentences(fit(tuple("abcde"), said(wins)))
+    assert said_of[-1] == (
+        "Nothing can be concluded between any two of a, b, c, nor between d and e (Holm over 10 pairs)."
+    )
+    assert len(said_of) == 7
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:

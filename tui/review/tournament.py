@@ -278,5 +278,24 @@ def sentences(found: Standing, label: Callable[[str], str] = str) -> list[str]:
         for pair in found.pairs
         if pair.p < ALPHA
     ]
-    open_pairs = [f"{label(pair.a)} and {label(pair.b)}" for pair in found.pairs if pair.p >= ALPHA]
-    return [*said, f"Nothing can be concluded between {', '.join(open_pairs)}{over}."] if open_pairs else said
+    between = _between(found, label)
+    return [*said, f"Nothing can be concluded between {', nor between '.join(between)}{over}."] if between else said
+
+
+def _between(found: Standing, label: Callable[[str], str]) -> list[str]:
+    """The models between which nothing can be concluded: of neighbours in the standing as many as can be at once."""
+    open_pairs = {(pair.a, pair.b) for pair in found.pairs if pair.p >= ALPHA}
+    names, groups, end = found.models, [], 0
+    for first in range(len(names)):
+        last = first
+        while last + 1 < len(names) and all((names[i], names[last + 1]) in open_pairs for i in range(first, last + 1)):
+            last += 1
+        if last > first and last >= end:
+            groups.append(names[first : last + 1])
+            end = last + 1
+    told = {pair for group in groups for pair in combinations(group, 2)}
+    groups += [pair for pair in combinations(names, 2) if pair in open_pairs - told]
+    return [
+        " and ".join(map(label, group)) if len(group) == 2 else f"any two of {', '.join(map(label, group))}"
+        for group in groups
+    ]

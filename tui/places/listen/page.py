@@ -88,8 +88,9 @@ class ListenPage(Container):
 
     def _write_prompts(self, session: Session) -> None:
         rows = rows_of(session)
-        heads = apart(rows, MOST_OF_A_NAME)
-        width = max(5, min(MOST_OF_A_NAME, *map(cell_len, heads.values()))) if session.names_visible else 2
+        most = MOST_OF_A_NAME if len(rows) < 5 else 5
+        heads = apart(rows, most)
+        width = max(5, min(most, *map(cell_len, heads.values()))) if session.names_visible else 2
         self._share_out(max(cell_len(_title(session, trial)) for trial in session.trials) + len(rows) * (width + 1))
         columns = [Column("#", 3, True), Column("Prompt", 0), *(Column(heads[row], width, True) for row in rows)]
         table = self.query_one("#prompts", Table)
