@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from engine.contract import typed
 from engine.contract.errors import UserError
-from tui.runs import sessions
+from tui.runs import plain_folder, sessions
 from tui.runs.sessions import Across, Source
 
 RESULTS = "comparison_results.jsonl"
@@ -43,6 +43,8 @@ class Line(msgspec.Struct, kw_only=True):
     measures: dict[str, dict[str, float | None] | None] = {}
     sources: dict[str, Source] = {}
     """Of a session across runs, by model: the line names no other models then."""
+    alone: bool = False
+    """The line names all models that there are: of a folder that no evaluation made."""
     extra: dict[str, Any] = {}
 
 
@@ -159,13 +161,22 @@ def find_folder(path: Path, set_name: str | None = None) -> Path:
     for folder in (named, path) if set_name else (path, named):
         if (folder / RESULTS).is_file():
             return folder
+    if not set_name and plain_folder.is_one(path):
+        return path
     raise UserError(f"{path}: no {RESULTS} here or in {named.name}/; make the clips with `mgl-tui evaluate` first.")
 
 
 def open_evaluation(path: Path, set_name: str | None = None) -> Evaluation:
     """Read the evaluation folder meant by ``path``; UserError when there is none or nothing in it can be read."""
     folder = find_folder(path, set_name)
-    lines, left_out = _read_lines(folder / RESULTS)
+    if (folder / RESULTS).is_file():
+        lines, left_out = _read_lines(folder / RESULTS)
+    else:
+        groups = plain_folder.by_name(folder)
+        lines, left_out = (
+            tuple(Line(text_prompt=name, models={**files}, alone=True) for name, files in groups.items()),
+            (),
+        )
     if not lines:
         said = f" ({left_out[0]})" if left_out else ""
         raise UserError(f"{folder / RESULTS}: holds no prompt{said}; make the clips again with `mgl-tui evaluate`.")
@@ -252,6 +263,8 @@ def _named_files(line: Line) -> dict[str, str | None]:
     """Model name -> file as named by the line; the three models of the plan come even when they are not named."""
     if line.sources:
         return {model: line.models.get(model) for model in line.sources}
+    if line.alone:
+        return line.models
     named: dict[str, str | None] = dict.fromkeys(MODELS)
     by_field = {m.group(1): name for field_name, name in line.extra.items() if (m := _FILE_FIELD.fullmatch(field_name))}
     for model, name in {**line.models, **by_field}.items():

@@ -20,7 +20,7 @@ from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, Best, Checkpoint, Start, State, Train, Valid
 from engine.contract.rundir import ARCHIVE, RunDir, is_run, list_runs
 from engine.contract.tail import FileTail
-from tui.runs import comment, disk, gate, sessions
+from tui.runs import comment, disk, gate, plain_folder, sessions
 from tui.runs.history import NAN, number
 
 RESULTS = "comparison_results.jsonl"
@@ -319,14 +319,16 @@ def summary(run: RunDir) -> RunSummary:
 
 
 def evaluation_folders(path: Path) -> list[Path]:
-    """Folders of clips in a run, the run's own prompts first; the folder itself if it holds a results file."""
+    """Folders of clips in a run, the run's own prompts first; the folder itself if it holds a results file, or sound
+    and nothing that says what it is."""
     if os.path.isfile(path / RESULTS):
         return [path]
     try:
         names = sorted(entry.name for entry in os.scandir(path) if entry.name.startswith("evaluation"))
     except OSError:
         return []
-    return [path / name for name in names if os.path.isfile(path / name / RESULTS)]
+    found = [path / name for name in names if os.path.isfile(path / name / RESULTS)]
+    return found or ([path] if plain_folder.is_one(path) else [])
 
 
 def foreign_summary(path: Path) -> RunSummary:
