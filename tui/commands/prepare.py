@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def _show(summary: dict[str, Any], *, as_json: bool) -> int:
     for line in summary["lines"]:
         say.line(line)
     if summary["clips"]:
-        say.aside(f"next: mgl-tui check --set data.dir={summary['out']}")
+        say.aside(f"next: mgl-tui check --set {shlex.quote('data.dir=' + summary['out'])}")
         return 0
     return 1
 
