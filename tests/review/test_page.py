@@ -77,6 +77,23 @@ def test_what_cannot_be_read_or_has_no_room_is_left_out_with_the_reason(
     assert made.left_out == {0: "it is no WAV, FLAC, MP3 or OGG", 2: "no room in a page of 0 MB"}
 
 
+@pytest.mark.parametrize("codec", ["FLAC", "Opus"])
+def test_strange_clips_of_other_scripts_are_in_the_page_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    if codec == "Opus":
+        monkeypatch.setattr(sounds, "LOSSLESS", 1)
+    strange = [(192_000, 1), (44_100, 2), (12_345, 1), (48_000, 10), (700_001, 1)]
+    for rate, channels in strange:
+        soundfile.write(tmp_path / f"{rate}.wav", np.zeros((rate // 10, channels)), rate)
+    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 32_000)
+    soundfile.write(tmp_path / "record.wav", np.zeros((1000 * 700, 1), np.int16), 1000)
+    names = [*(f"{rate}.wav" for rate, _ in strange), "empty.wav", "record.wav"]
+    made = sounds.encode([(tmp_path / name, 0.0) for name in names])
+    assert made.left_out == {5: "it holds no sound", 6: "12 min are too long for a page"}
+    assert [clip and round(clip.seconds, 2) for clip in made.clips] == [0.1, 0.1, 0.1, 0.1, 0.1, None, None]
+
+
 def test_a_waveform_is_as_high_as_its_clip_is_loud_there() -> None:
     samples = np.concatenate([np.zeros(1600), 0.5 * np.ones(1600)]).astype(np.float32)[:, None]
     spans = [float(b) - float(a) for a, b in re.findall(r" ([\d.]+)V([\d.]+)", sounds.wave(samples))]

@@ -22,7 +22,10 @@ LOSSLESS = 18_000_000
 """Bytes of all clips, as they stand in the page, up to which they are kept without loss."""
 MOST = 64_000_000
 """Bytes of all clips beyond which a page holds no more of them: a browser has to keep it whole."""
+LONGEST = 600.0
+"""Seconds of a clip that a page may hold."""
 OPUS_RATE = 48_000
+"""Hz; more than that is brought down to it."""
 OPUS_LEVEL = 0.5
 """libsndfile's compression level: 0 is 256 kbit/s a channel, 1 is 6."""
 COLUMNS, HEIGHT = 160, 40
@@ -76,7 +79,7 @@ def _encoded(given: Sequence[tuple[Path, float]], codec: str, most: int) -> Soun
         made = None
         if size <= most:
             try:
-                samples, rate = sound.read(path)
+                samples, rate = _read(path)
                 made = _sound(samples * np.float32(10 ** (gain_db / 20)), rate, codec)
                 size += len(made.uri)
             except sound.BadSound as error:
@@ -87,19 +90,32 @@ def _encoded(given: Sequence[tuple[Path, float]], codec: str, most: int) -> Soun
     return Sounds(codec, found, left_out)
 
 
+def _read(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Samples (frames, 1 or 2) and their rate. Raises BadSound, also for what is no clip but a whole record."""
+    seconds = sound.header(path).seconds
+    if seconds > LONGEST:
+        raise sound.BadSound(f"{seconds / 60:.0f} min are too long for a page")
+    samples, rate = sound.read(path)
+    if not len(samples):
+        raise sound.BadSound("it holds no sound")
+    return samples[:, :2], rate
+
+
 def _sound(samples: NDArray[np.float32], rate: int, codec: str) -> Sound:
     import soundfile
 
-    file, kind = io.BytesIO(), "audio/flac"
+    file, kind, seconds, drawn = io.BytesIO(), "audio/flac", len(samples) / rate, wave(samples)
+    if codec == "Opus" or rate > OPUS_RATE:
+        import soxr
+
+        samples, rate = soxr.resample(samples, rate, OPUS_RATE), OPUS_RATE
     if codec == "FLAC":
         soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
     else:
-        import soxr
-
-        kind, wide = "audio/ogg", soxr.resample(samples, rate, OPUS_RATE)
-        soundfile.write(file, wide, OPUS_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
+        kind = "audio/ogg"
+        soundfile.write(file, samples, rate, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
     uri = f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
-    return Sound(uri, round(len(samples) / rate, 3), wave(samples))
+    return Sound(uri, round(seconds, 3), drawn)
 
 
 def wave(samples: NDArray[np.float32]) -> str:
