@@ -40,8 +40,8 @@ def tried(found: Report) -> Iterable[str]:
         data = f" on {start.train_clips} clips" if start and start.train_clips else ""
         epochs = _counted(settings["train.epochs"], "epoch")
         yield (
-            f"LoRA of rank {settings['lora.rank']} for {_model(settings['model.base'])}, trained{data} for {epochs} at a "
-            f"learning rate of {text.short(settings['train.learning_rate'])}{_made_from(found)}."
+            f"LoRA of rank {settings['lora.rank']} for {_model(settings['model.base'])}, trained{data} for {epochs} "
+            f"at a learning rate of {text.short(settings['train.learning_rate'])}{_made_from(found)}."
         )
     yield from _went(found)
 
