@@ -48,7 +48,8 @@ def make_round() -> Path:
     settings = str(runs / "demo" / "config.toml")
     mgl_tui(
         "train", "--config", settings, "--runs", str(runs), "--name", "rank-24", "--set", "lora.rank=24",
-        "--set", "lora.alpha=48", "--set", "train.epochs=5", "--set", "run.parent=demo", "--set", "run.why=generic on 3 of 8 clips",
+        "--set", "lora.alpha=48", "--set", "train.epochs=5", "--set", "run.parent=demo",
+        "--set", "run.why=generic on 3 of 8 clips",
     )  # fmt: skip
     shutil.copytree(runs / "demo", runs / "rank-16")
     for file, mark in (("events.jsonl", '"step": 70,'), ("engine.log", "step 70 ")):
