@@ -112,9 +112,10 @@ def prove(args: argparse.Namespace) -> int:
 
 def prepare(args: argparse.Namespace) -> int:
     """Says its progress and, at the end, what came of it, as JSON lines."""
-    from engine.data.prepare.course import Wish, leave_with
+    from engine.data.prepare.course import Wish
     from engine.data.prepare.course import prepare as prepare_data
     from engine.data.prepare.cut import Way
+    from engine.data.workers import leave_with
 
     if args.parent:
         threading.Thread(target=leave_with, args=(args.parent,), daemon=True).start()

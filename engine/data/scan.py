@@ -20,6 +20,7 @@ from engine.contract import loudness
 from engine.contract.errors import UserError
 from engine.contract.rundir import write_atomically
 from engine.contract.sound import BadSound, header
+from engine.data import workers
 from engine.data.audio import Sound, finite, mixed, read_audio
 from engine.data.cache import file_digest
 from engine.data.fingerprint import fingerprint
@@ -114,7 +115,7 @@ def _measured(names: list[str], channels: int) -> Iterator[Measured]:
     if len(names) <= SMALL:
         yield from map(one, map(Path, names))
         return
-    pool = ProcessPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=workers.begin, initargs=(os.getpid(),))
     try:
         yield from pool.map(one, map(Path, names), chunksize=4)
     finally:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,6 +16,7 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.contract.liveness import take_lock
+from engine.data import workers
 from engine.data.prepare import plan, records, sources, words
 from engine.data.prepare.cut import Way
 from engine.data.prepare.records import STAGE, Prepared, Record
@@ -192,18 +191,8 @@ def _worked(jobs: list[Job], known: frozenset[str]) -> Iterator[Seen]:
 
 
 def _worker(parent: int, known: frozenset[str]) -> None:
-    """Ctrl-c is for the process that asked; and without it there is nobody to work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
+    workers.begin(parent)
     begin(known)
-
-
-def leave_with(parent: int) -> None:
-    """End this process once its parent is gone, however that ended."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _new(out: Path, seen: list[Seen], known: Prepared, way: Way, told: Told) -> list[tuple[Source, Record]]:
