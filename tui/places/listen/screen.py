@@ -19,7 +19,7 @@ from engine.contract.rundir import checked_name
 from tui import keys
 from tui.places.background import Background
 from tui.places.deciding import decide
-from tui.places.dialogs import Ask, Choice, Menu
+from tui.places.listen import asking
 from tui.places.listen.judgement_card import JudgementCard
 from tui.places.listen.offers import does_something
 from tui.places.listen.page import ListenPage
@@ -147,8 +147,12 @@ class ListenScreen(Place, Background):
             self.transport = None
         self.presenter.open(listener)
         if self.presenter.asks is not None:
-            self._ask_about_equal_weights()
+            self.app.push_screen(asking.equal_weights(self.presenter), self._answered)
         else:
+            self._begin()
+
+    def _answered(self, key: str | None) -> None:
+        if self.attempt(partial(self.presenter.answer, key)):
             self._begin()
 
     def _reopen(self) -> None:
@@ -164,26 +168,12 @@ class ListenScreen(Place, Background):
             self.notify(text, severity="warning" if warning else "information")
         self._show_trial()
 
-    def _ask_about_equal_weights(self) -> None:
-        """Said before the session: some clips are the same, and the listener chooses what to do about it."""
-        once, repeated = self.presenter.clips_a_prompt()
-        choices = [
-            Choice("2", f"{once} clips a prompt", "each once: less to listen to"),
-            Choice("3", f"{repeated} clips a prompt", "one comes twice, hidden: that measures your own noise"),
-        ]
-
-        def chosen(key: str | None) -> None:
-            if self.attempt(partial(self.presenter.answer, key)):
-                self._begin()
-
-        self.app.push_screen(Menu(self.presenter.equal_weights(), choices), chosen)
-
     def action_listener(self) -> None:
         def named(name: str | None) -> None:
             if name and self.presenter.shown and self.attempt(lambda: checked_name(name, "listener")):
                 self._open(name)
 
-        self.app.push_screen(Ask("Who listens?", value=self.presenter.listener, hint="a name"), named)
+        self.app.push_screen(asking.who_listens(self.presenter.listener), named)
 
     def action_prompt_set(self) -> None:
         if self.presenter.next_set():
@@ -468,12 +458,7 @@ class ListenScreen(Place, Background):
                 self.notify("The names are shown before all was judged; the notes say so.", severity="warning")
                 self._write()
 
-        left = session.total - session.done
-        choices = [
-            Choice("V", "show the names", f"{left} clips are not judged yet, and what is said of them is not blind"),
-            Choice("n", "go on blind", "the names come by themselves when all is judged"),
-        ]
-        self.panel.push_screen(Menu("Show the names now? Nothing takes that back.", choices), take)
+        self.app.push_screen(asking.names_early(session), take)
 
     # -- beside it
 

@@ -193,6 +193,8 @@ class SamplesScreen(Place, Background):
         lines = [Content.assemble(*parts)]
         if status.output == "none" and status.hint:
             lines.append(Content.styled(status.hint.splitlines()[-1], "$quiet"))
+        elif status.output == "browser" and status.hint and status.url:
+            lines.append(Content.assemble(("open ", "$warning"), (status.url, "$accent"), ("  r says more", "$quiet")))
         line.show(lines)
 
     # -- news
