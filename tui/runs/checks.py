@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -52,14 +51,13 @@ async def run_checks(settings: config.Settings) -> Checked:
             sys.executable, "-m", "engine", "check", str(path), "--json",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             cwd=Path(__file__).resolve().parents[2],
-            preexec_fn=politely, start_new_session=True,
+            preexec_fn=politely,
         )  # fmt: skip
         try:
             out, err = await process.communicate()
         finally:
             if process.returncode is None:
-                # It listens to files in processes of its own, which would wait for work for ever.
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 await process.wait()
     return _checked(out, err)
 
