@@ -364,7 +364,7 @@ async def test_four_models_have_four_letters(tmp_path: Path) -> None:
     async with listening(app, (80, 24)) as pilot:
         await pilot.press("h", "d", "5")
         assert stored(tmp_path / "runs")["ratings"]["1"]["D"]["score"] == 5
-        assert "of 32 judged" in text(app)
+        await until(pilot, lambda: "of 32 judged" in text(app))
 
 
 async def test_a_long_prompt_is_folded_and_a_wide_script_is_cut_whole(tmp_path: Path) -> None:

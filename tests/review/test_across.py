@@ -305,3 +305,13 @@ def test_the_notes_of_a_session_say_which_runs_and_what_was_left_out(runs: Path)
     assert "A blind session across more, rank12." in text
     assert "3 of 5 prompts are shared by all the runs; the others are left out." in text
     assert "3 of 3 for more over rank12" in text
+
+
+def test_each_prompt_set_is_heard_by_the_model_that_has_clips_of_it(runs: Path) -> None:
+    for name in ("rank12", "rank16"):
+        make_evaluation(RunDir(runs / name).evaluation("drums"), prompts=PROMPTS[4:6], models=("base", "final"))
+    session = open_across(runs, [runs / "rank12", runs / "rank16"])
+    drums = open_evaluation(session, "drums")
+    assert drums.models == ("base", "rank12", "rank16")
+    assert {source.model for item in drums.items for source in item.sources.values()} == {"base", "final"}
+    assert "Not the best model is heard of rank12: final, rank16: final." in said(session)

@@ -31,7 +31,8 @@ def runs(args: argparse.Namespace) -> int:
         _tell_disk(found)
     else:
         rows = [
-            [s["state"], s["name"], _steps(s), _number(s.get("best_valid")), _number(s.get("base_valid")),
+            ["blind" if s["across"] else s["state"],
+             s["name"], _steps(s), _number(s.get("best_valid")), _number(s.get("base_valid")),
              str(s.get("listen") or "-"), str(s.get("comment") or "")]
             for s in summaries
         ]  # fmt: skip

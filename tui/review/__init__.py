@@ -11,6 +11,8 @@ from the evaluation folder and from the run's events.
     loudness     BS.1770 loudness and the fixed gains that match the clips of a prompt
     envelope     waveform peaks and mel spectrogram of a clip
     statistics   sign test, permutation interval, power, consistency; and the sentences
+    across       one session across runs: its folder; alike: which clips stand beside one another
+    tournament   more models than letters: which pair comes next, and the scores
     pooled       several listeners together: who is preferred, how far they agree
     results      all listeners of a run, joined for statistics, notes and advice
     shared       the key to a page that is sent to a listener

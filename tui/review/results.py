@@ -268,7 +268,7 @@ def _of_member(state: State, across: Evaluation, member: Member, evaluation: Eva
         if source is None or clip is None or clip.path is None or evaluation.item(source.item) is None:
             continue
         kept = [letter for letter in trial.letters if trial.model(letter) in ("base", member.name)]
-        models = (member.model if trial.model(letter) == member.name else "base" for letter in kept)
+        models = (source.model if trial.model(letter) == member.name else "base" for letter in kept)
         one = Trial(trial.id, source.item, trial.kind, tuple(models))
         said = state.ratings.get(trial.id, {})
         ranks = [said[letter].rank or 0 for letter in kept if letter in said]
