@@ -299,6 +299,27 @@ async def test_values_that_cannot_be_swept_are_refused_and_can_be_taken_off(pane
         assert "one value can take several" in said(app)
 
 
+async def test_a_grid_that_is_too_large_for_the_panel_is_the_commands(
+    new_run_panel: Starter, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui.runs.checks import Checked
+    from tui.runs.draft import Finding
+
+    async def fine(settings: config.Settings) -> Checked:
+        return Checked([Finding("ok", "all files exist")], {}, 1984)
+
+    monkeypatch.setattr("tui.places.new_run.screen.run_checks", fine)
+    async with new_run_panel() as (app, pilot):
+        await pilot.press("n")
+        screen = await checked(pilot)
+        await vary(pilot, screen, "train.seed", ",".join(map(str, range(101))))
+        await checked(pilot)
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert "The grid has 101 runs, 100 at most are made here" in said(app)
+        assert app.screen is screen
+
+
 async def test_a_draft_with_several_values_is_kept_as_one(panel: Starter) -> None:
     async with panel() as (app, pilot):
         screen = await opened(app, pilot)

@@ -35,6 +35,13 @@ def make(panel: Panel, draft: Draft, done: Done, *, waits: bool) -> None:
 
 def make_sweep(panel: Panel, draft: Draft, cost: sweep.Cost | None, done: Done) -> None:
     """Ask how many of the best are to get clips, make the grid's runs and queue them."""
+    if draft.size > sweep.ASK_ABOVE:
+        panel.notify(
+            f"The grid has {draft.size:,} runs, {sweep.ASK_ABOVE} at most are made here; give fewer values, or copy "
+            "the command (y), which makes more.",
+            severity="error",
+        )
+        return
 
     def take(key: str | None) -> None:
         if key is None:
