@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.panel.listening import listening, panel, running, screen_of, text, until
+from tests.panel.listening import listening, panel, running, screen_of, text, told, until
 from tests.panel.seen import said
 from tests.review.clips import PROMPTS, judge, make_run
 from tests.review.many import a_run
@@ -99,3 +99,13 @@ async def test_six_runs_are_heard_two_by_two_and_their_scores_are_told_at_the_en
             await pilot.pause()
         await until(pilot, lambda: "Nothing can be concluded between" in text(app))
         assert "Holm over 21 pairs" in text(app)
+
+
+async def test_a_session_across_runs_is_not_decided_on(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    home = open_across(runs, [a_run(runs, f"r{n}", 300 + 50 * n, prompts=PROMPTS[:2]) for n in range(2)])
+    app = panel(runs, run=f"sessions/{home.name}", mode="listen")
+    async with listening(app, (200, 50)) as pilot:
+        assert "decide" not in text(app).splitlines()[-1]
+        await pilot.press("j")
+        await until(pilot, lambda: "a decision is made on one of them" in told(app))

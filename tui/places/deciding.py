@@ -14,7 +14,7 @@ from tui.places.place import Panel
 from tui.review.advice import advise_run
 from tui.review.gate import doubt
 from tui.review.session import default_listener
-from tui.runs import gate
+from tui.runs import gate, sessions
 
 LookUp = Callable[..., None]
 """``Background.look_up`` of the place that asks."""
@@ -22,6 +22,9 @@ LookUp = Callable[..., None]
 
 def decide(panel: Panel, look_up: LookUp, path: Path) -> None:
     """Ask for the decision on a run, then for its reason; what follows from it opens as a new run."""
+    if sessions.is_session(path):
+        panel.notify(f"{path.name} is a session across runs; a decision is made on one of them, in its Next or Listen.")
+        return
 
     def ask(note: str) -> None:
         choices = [Choice(choice[0], choice, gate.MEANINGS[choice]) for choice in gate.CHOICES]

@@ -8,6 +8,7 @@ from tui.places.listen.presenter import Presenter
 from tui.places.listen.transport import Transport
 from tui.review import samples
 from tui.review.session import Session
+from tui.runs import sessions
 
 WITHOUT_A_SESSION = ("decide", "export", "sound")
 
@@ -16,6 +17,8 @@ def does_something(presenter: Presenter, transport: Transport | None, action: st
     """Whether an action that the footer can name would do anything; actions of other places would."""
     if action == "samples":
         return presenter.shown is not None and samples.exist(presenter.shown)
+    if action == "decide" and presenter.shown is not None and sessions.is_session(presenter.shown):
+        return False
     if action in WITHOUT_A_SESSION:
         return presenter.shown is not None
     if action == "heard_elsewhere":
