@@ -117,6 +117,38 @@ def test_a_table_whose_records_differ_in_length_is_not_given_a_column(tmp_path: 
         named.change(moves.take_out(named.clips[1:]), "taken out")
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        {name: text for name, text in ROWS},
+        {"data": [{"audio": name, "text": text} for name, text in ROWS], "license": "CC0"},
+    ],
+)
+def test_a_metadata_file_of_another_form_becomes_a_list_and_is_kept_as_it_was(tmp_path: Path, held: object) -> None:
+    for name, _ in ROWS:
+        put(tmp_path / name)
+    put(tmp_path / "metadata.json", json.dumps(held))
+    data = opened(tmp_path)
+    said = data.change(moves.take_out(data.clips[:1]), "taken out.")
+    assert said == "taken out. metadata.json is a plain list from now on; as it was, it is kept in metadata.json.orig."
+    assert json.loads((tmp_path / "metadata.json.orig").read_text()) == held
+    assert splits(tmp_path) == ["out of train", "train", "valid"]
+    data.undo()
+    assert splits(tmp_path) == ["train", "train", "valid"]
+    assert texts(tmp_path) == [text for _, text in ROWS]
+
+
+@pytest.mark.parametrize(("name", "sign"), [("metadata.csv", ";"), ("metadata.tsv", "\t")])
+def test_a_table_keeps_its_own_delimiter(tmp_path: Path, name: str, sign: str) -> None:
+    for clip, _ in ROWS:
+        put(tmp_path / clip)
+    table = f"file_name{sign}text\n" + "".join(f"{clip}{sign}{text}\n" for clip, text in ROWS)
+    put(tmp_path / name, table)
+    data = opened(tmp_path)
+    retext(data, 1, "boombap, vinyl noise")
+    assert (tmp_path / name).read_text() == table.replace("boomap, vinyl", "boombap, vinyl")
+
+
 def test_what_another_program_wrote_meanwhile_stays(folder: Path) -> None:
     data = opened(folder)
     other = opened(folder)

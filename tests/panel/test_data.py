@@ -214,16 +214,24 @@ async def test_a_mark_goes_once_its_fault_is_mended(data: Path) -> None:
         await until(pilot, lambda: all(finding.id != "missing-file" for finding, _ in screen.room.findings), 60)
 
 
-async def test_what_another_program_changed_is_not_written_over_and_shows(data: Path) -> None:
+async def test_what_another_program_changed_while_one_typed_is_not_written_over(data: Path) -> None:
     async with opened(data, checked=False) as (app, pilot, screen):
+        await pilot.press("i")
         rows = json.loads((data / "metadata.json").read_text())
         rows[0]["text"] = "written elsewhere"
         (data / "metadata.json").write_text(json.dumps(rows))
-        await pilot.press("i")
+        await until(pilot, lambda: "written elsewhere" in screen.query_one("#data", Table).line(0).plain)
         await type_line(pilot, "written here")
         await until(pilot, lambda: "another program" in told(app))
         assert captions(data)[0] == "written elsewhere"
-        assert "written elsewhere" in screen.query_one("#data", Table).line(0).plain
+
+
+async def test_what_another_program_writes_shows_by_itself(data: Path) -> None:
+    async with opened(data, checked=False) as (_, pilot, screen):
+        rows = json.loads((data / "metadata.json").read_text())
+        rows[1]["text"] = "written elsewhere"
+        (data / "metadata.json").write_text(json.dumps(rows))
+        await until(pilot, lambda: "written elsewhere" in screen.query_one("#data", Table).line(1).plain)
 
 
 async def test_the_list_is_filtered_and_sorted(data: Path) -> None:

@@ -7,7 +7,8 @@ metadata.json, .jsonl       the one value in the clip's own entry; every other b
 metadata.csv                the clip's own record; a split, where there is no such column, is a new last column
 caption.txt, caption.json   the file beside the clip. It can hold no split: to move a clip or to take it out, all
                             captions go into a new metadata.json, which is read instead of them from then on
-anything else               (a CSV whose records differ in length, parquet): a new metadata.json likewise
+anything else               (a CSV whose records differ in length, parquet): a new metadata.json likewise; one of
+                            another form than a list becomes a list, and is kept beside as it was
 =========================== ==========================================================================================
 
 A clip that is taken out stays in the file with the split "out of train" (or of whichever it was in), which neither

@@ -21,6 +21,8 @@ from tui.dataset.documents import ABSENT, WHOLE, CannotHold, CsvDocument, Docume
 _ATTEMPTS = 5
 """Times that a file is read anew because another program wrote it just then."""
 _SPLIT = "split"
+WATCHED = 200
+"""Files that are looked at to notice that another program wrote."""
 
 
 class Change(NamedTuple):
@@ -80,6 +82,15 @@ class Dataset:
             with suppress(OSError):  # gone just now: the next edit of it says so
                 self._stamps[file] = files.stamp(file)
         return before != self.clips
+
+    @property
+    def is_old(self) -> bool:
+        """Whether another program wrote one of the files since; of very many files it looks at some."""
+        watched = list(self._stamps.items())[:WATCHED]
+        try:
+            return any(files.stamp(file) != stamp for file, stamp in watched)
+        except OSError:
+            return True
 
     def change(self, changes: Iterable[Change], said: str) -> str:
         """Keep changes of captions and splits as one edit. Returns ``said``, and what else the listener has to know."""
@@ -199,7 +210,8 @@ class Dataset:
     def _into_one_file(self, wanted: Sequence[Change]) -> tuple[list[Change], str]:
         """Write all clips into the metadata file that is looked for first, and lead the changes there."""
         target = self.folder / self.data.metadata
-        if target.exists() or target.suffix.lower() != ".json":
+        own = all(clip.file == target for clip in self.clips)
+        if (target.exists() and not own) or target.suffix.lower() != ".json":
             raise UserError(
                 f"{wanted[0].clip.file.name} cannot hold this, and {target.name} is what the settings name; "
                 'set data.metadata = "metadata.json".'
@@ -210,15 +222,22 @@ class Dataset:
                 "audio": os.path.relpath(clip.audio, root) if clip.audio.is_relative_to(root) else str(clip.audio),
                 "text": clip.text,
                 "split": clip.split,
+                **({"track": clip.track} if clip.track else {}),
             }
             for clip in self.clips
         ]
-        user_files.write(target, json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "make the folder writable")
+        text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+        said = f" Captions and splits stand in {target.name} from now on, and are read from there."
+        if own:
+            said = (
+                f" {target.name} is a plain list from now on; as it was, it is kept in {files.rewrite(target, text)}."
+            )
+        else:
+            user_files.write(target, text, "make the folder writable")
         before = self.clips
         self.reload()
         now = dict(zip(before, self.clips, strict=True))
-        from_now_on = f" Captions and splits stand in {target.name} from now on, and are read from there."
-        return [change._replace(clip=now[change.clip]) for change in wanted], from_now_on
+        return [change._replace(clip=now[change.clip]) for change in wanted], said
 
 
 def parse(path: Path, text: str) -> Document:

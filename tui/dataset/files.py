@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.contract import user_files
 from engine.contract.errors import UserError
-from engine.contract.rundir import write_atomically
+from engine.contract.rundir import keep_copy, write_atomically
 from engine.contract.text import decoded, encoding_of
 
 FIRST = ".orig"
@@ -52,6 +52,18 @@ class File:
                 f"{self.path} cannot be edited ({(error.strerror or str(error)).lower()}); {_REMEDY}."
             ) from None
         user_files.write(self._real, text.encode(encoding_of(self._content), "backslashreplace"), _REMEDY)
+
+
+def rewrite(path: Path, text: str) -> str:
+    """Replace a file by one of another form; returns the name under which it is kept as it was. Raises UserError."""
+    file = File(path)
+    first = path.with_name(path.name + FIRST)
+    try:
+        kept = keep_copy(path) if first.exists() and first.read_bytes() != path.read_bytes() else first
+        file.write(text)
+    except (OSError, ChangedMeanwhile) as error:
+        raise UserError(f"{path} cannot be edited ({error or 'another program writes it'}); {_REMEDY}.") from None
+    return kept.name
 
 
 def stamp(path: Path) -> Stamp:

@@ -5,6 +5,9 @@ All raise UserError, and then nothing was kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from engine.contract.data.metadata import Clip
 from engine.contract.errors import UserError
 from tui.dataset import moves, words
 from tui.dataset.dataset import Change, Dataset
@@ -13,8 +16,8 @@ from tui.places.data.room import Key, Known, Reading
 from tui.places.data.rows import track_name
 
 
-def caption(reading: Reading, *, key: Key, text: str) -> str:
-    clip = _known(reading, key).clip
+def caption(reading: Reading, *, clip: Clip, text: str) -> str:
+    """``clip`` is as it was shown when the typing began: what was written over it since is not lost."""
     return _dataset(reading).change([Change(clip, text=" ".join(text.split()))], f"Caption of {clip.audio.name} kept.")
 
 
@@ -43,9 +46,9 @@ def split_anew(reading: Reading) -> str:
     return _dataset(reading).change(changes, f"Split by track: {count}.")
 
 
-def replace(reading: Reading, *, old: str, new: str) -> str:
-    """Put one word in another's place in every caption."""
-    changes = words.replaced(reading.room.clips, old, new)
+def replace(reading: Reading, *, clips: Sequence[Clip], old: str, new: str) -> str:
+    """Put one word in another's place in every caption of ``clips``, which are as they were shown."""
+    changes = words.replaced(clips, old, new)
     count = f"{len(changes)} caption{'' if len(changes) == 1 else 's'}"
     return _dataset(reading).change(changes, f"{count}: “{old}” → “{new}”.")
 

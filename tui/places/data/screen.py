@@ -40,6 +40,7 @@ T = TypeVar("T")
 TICK = 0.2
 CHECK_AFTER = 1.5
 """Seconds after the last edit until the checks look again."""
+LOOK_EVERY = 2.0
 QUICK_CHECK = 10.0
 """Seconds; checks that take longer are asked for by a key once something was edited."""
 
@@ -65,7 +66,14 @@ class DataScreen(DataPage):
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(TICK, self.write_playhead, pause=True)
+        self.set_interval(LOOK_EVERY, self._look_again)
         self.query_one(Table).focus()
+
+    def _look_again(self) -> None:
+        """Show what an editor or a command has written meanwhile."""
+        dataset = self._reading.dataset if self._reading is not None else None
+        if dataset is not None and self.is_current and not self._busy and dataset.is_old:
+            self.open_folder()
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         if self._away:  # and not back from a dialog
@@ -228,8 +236,8 @@ class DataScreen(DataPage):
         if self.look.view == "prompts":
             self._edit_prompt()
         elif (known := self._clip("edit")) is not None:
-            key = known.key
-            self._type(known.clip.text, lambda text: self.edit(partial(edits.caption, key=key, text=text)))
+            clip = known.clip
+            self._type(clip.text, lambda text: self.edit(partial(edits.caption, clip=clip, text=text)))
 
     def action_out(self) -> None:
         if self.look.view == "prompts":
@@ -257,13 +265,13 @@ class DataScreen(DataPage):
             self.notify("There are no captions yet.")
             return
         word = self.key if self.look.view == "words" and isinstance(self.key, str) else ""
-        meant = self.room.meant.get(word, "")
+        clips, meant = self.room.clips, self.room.meant.get(word, "")
 
         def take(answer: tuple[str, str] | None) -> None:
             if answer is not None:
-                self.edit(partial(edits.replace, old=answer[0], new=answer[1]))
+                self.edit(partial(edits.replace, clips=clips, old=answer[0], new=answer[1]))
 
-        self.app.push_screen(Replace(self.room.clips, word, meant), take)
+        self.app.push_screen(Replace(clips, word, meant), take)
 
     def action_add(self) -> None:
         if self.look.view != "prompts":
