@@ -6,6 +6,7 @@ With numpy alone: the panel measures clips of other scripts, and imports neither
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,11 +46,19 @@ def _k_weighted(x: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
 
     count = x.shape[1]
     size = 1 << (count + rate - 1).bit_length()
+    return np.fft.irfft(np.fft.rfft(x, size) * _response(size, rate), size)[:, :count]
+
+
+@lru_cache(maxsize=2)  # the clips of a data set are of one length, and this takes as long as the two transforms
+def _response(size: int, rate: int) -> NDArray[np.complex128]:
+    """The filters' frequency response at the size // 2 + 1 frequencies of a real transform."""
+    import numpy as np
+
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     response = np.ones_like(z)
     for b, a in (_high_shelf(rate), _high_pass(rate)):
         response *= (b[0] + b[1] * z + b[2] * z**2) / (a[0] + a[1] * z + a[2] * z**2)
-    return np.fft.irfft(np.fft.rfft(x, size) * response, size)[:, :count]
+    return response
 
 
 def _high_shelf(rate: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

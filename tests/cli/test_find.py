@@ -35,7 +35,7 @@ def test_a_model_named_by_a_relative_path_is_looked_for_where_the_user_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(launch, "detached", lambda command, log: asked.append(list(command)) or 1)
+    monkeypatch.setattr(launch, "detached", lambda command, log, **_: asked.append(list(command)) or 1)
     monkeypatch.chdir(tmp_path)
     run = rundir.create(tmp_path / "runs", "first", config.Settings())
     launch.evaluate(run, models=["base", "./old/adapter", "other:best"])
