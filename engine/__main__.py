@@ -112,7 +112,7 @@ def prove(args: argparse.Namespace) -> int:
 
 def prepare(args: argparse.Namespace) -> int:
     """Says its progress and, at the end, what came of it, as JSON lines."""
-    from engine.data.prepare.course import Wish
+    from engine.data.prepare.course import Wish, refuse
     from engine.data.prepare.course import prepare as prepare_data
     from engine.data.prepare.cut import Way
     from engine.data.workers import leave_with
@@ -128,6 +128,11 @@ def prepare(args: argparse.Namespace) -> int:
         args.source, args.out, Way(args.seconds, args.exact, args.overlap), args.valid, args.seed,
         args.captions.split(",") if args.captions else None, args.add, args.behind,
     )  # fmt: skip
+    try:
+        refuse(wish)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     made = prepare_data(wish, lambda done, total: say({"done": done, "total": total}))
     say({"summary": made})
     if made["clips"]:

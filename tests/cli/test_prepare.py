@@ -123,8 +123,8 @@ def test_a_full_disk_is_one_sentence_and_with_room_it_goes_on(here: Place, raw: 
         ((".",), 2, "--out"),
         ((".", "--out", "out", "--seconds", "0"), 2, "is not a number from 1 to 30"),
         ((".", "--out", "out", "--valid", "nan"), 2, "is not a number from 0 to 0.9"),
-        ((".", "--out", "out", "--captions", "name,mood"), 1, "--captions mood is not known"),
-        ((".", "--out", "out", "--seconds", "5", "--overlap", "5"), 1, "is not shorter than --seconds 5"),
+        ((".", "--out", "out", "--captions", "name,mood"), 2, "--captions mood is not known"),
+        ((".", "--out", "out", "--seconds", "5", "--overlap", "5"), 2, "is not shorter than --seconds 5"),
     ],
 )
 def test_wrong_use_is_one_sentence(words: tuple[str, ...], status: int, said: str, here: Place) -> None:

@@ -375,7 +375,9 @@ def test_a_second_call_adds_only_what_is_new_and_leaves_captions_that_were_mende
     assert made(out, raw)["new_tracks"] == 0
     assert bytes_of(out) == before
     write(raw / "new.wav", music(99, 7, RATE), RATE)
+    (out / "metadata_by_track.json").write_text(json.dumps(mended))
     found = made(out, raw)
+    assert any("metadata_by_track.json does not have the new clips" in line for line in found["lines"])
     assert (found["new_tracks"], found["known_tracks"], found["new_clips"]) == (1, 6, 3)
     assert entries(out)[: len(mended)] == mended
     assert {entry["track"] for entry in entries(out)[len(mended) :]} == {"new"}

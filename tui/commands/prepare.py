@@ -117,5 +117,8 @@ def _told(command: list[str]) -> Iterator[dict[str, Any]]:
         last = words.read().strip().splitlines()[-1:] or [f"its process ended with {status}"]
     if status == 130:
         raise KeyboardInterrupt
+    if status == 2:
+        say.aside(f"mgl-tui prepare: error: {last[0]}")
+        raise SystemExit(2)
     if status:
         raise UserError(last[0])

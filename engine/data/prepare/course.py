@@ -49,7 +49,7 @@ def prepare(wish: Wish, progress: Progress) -> dict[str, Any]:
 
     Raises UserError. Interrupted anywhere, even by a kill, the same call goes on and ends with the same data set.
     """
-    _refuse(wish)
+    refuse(wish)
     out = wish.out
     found = sources.find(wish.sources, out)
     with _held(out):
@@ -72,7 +72,8 @@ def prepare(wish: Wish, progress: Progress) -> dict[str, Any]:
         return summary(out, told)
 
 
-def _refuse(wish: Wish) -> None:
+def refuse(wish: Wish) -> None:
+    """Raises UserError for a wish that contradicts itself, or asks for captions from nowhere."""
     if wish.way.overlap >= wish.way.seconds:
         raise UserError(
             f"--overlap {wish.way.overlap:g} is not shorter than --seconds {wish.way.seconds:g}; take less."

@@ -141,6 +141,10 @@ def _lines(found: dict[str, Any], told: Told) -> list[str]:
         *_about("files that are no audio by their names", (f"{n} {end}" for end, n in told.other.most_common())),
         *_about("captions that cannot be read", map(_base, told.mute)),
     ]
+    if found["new_clips"] and (
+        others := sorted(file.name for file in Path(found["out"]).glob("metadata_by_track*.json"))
+    ):
+        lines.append(f"{others[-1]} does not have the new clips; let `mgl-tui check --fix-split` write another")
     if told.changed:
         lines.append("  their clips stay as they are; delete a track's clips and prepare makes them anew")
     if found["captions"]:
