@@ -12,7 +12,7 @@ from engine.contract.errors import UserError
 from tui.dataset.dataset import Change
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_COMMAS = re.compile(r"\s*,(?:\s*,)+")
+_COMMAS = re.compile(r"\s+,(?:\s*,)*|,(?:\s*,)+")
 
 
 class Word(NamedTuple):

@@ -20,6 +20,9 @@ from tui.widgets.field import Line
 from tui.widgets.lines import Lines, frame
 from tui.widgets.table import Column, Row, Table
 
+OUT = "-"
+"""Typed in place of a word, takes it out: an enter too many must not."""
+
 
 class Replace(Dialog[tuple[str, str] | None]):
     """Returns the word and what takes its place; None when it was left. Nothing is kept here."""
@@ -44,7 +47,7 @@ class Replace(Dialog[tuple[str, str] | None]):
             frame(card, "Replace a word in all captions", "enter goes on and keeps · ↑↓ scroll · esc leaves it")
             yield Lines(["word, or several"], classes="note")
             yield Line(self._word, id="old")
-            yield Lines(["put in its place; nothing takes it out"], classes="note")
+            yield Lines(["put in its place; - takes it out"], classes="note")
             yield Line(self._meant, id="new")
             yield Lines([""], id="replaced-count")
             yield Table([Column("", 1), Column("", 0)], titles=False, id="replaced")
@@ -66,11 +69,15 @@ class Replace(Dialog[tuple[str, str] | None]):
         self.query_one("#replaced-count", Lines).show([count if self.query_one("#old", Line).value.strip() else ""])
 
     def _changes(self) -> list[Change]:
-        old, new = self.query_one("#old", Line).value, self.query_one("#new", Line).value
+        old, new = self._typed()
         try:
             return words.replaced(self._clips, old, new)
         except UserError:
             return []
+
+    def _typed(self) -> tuple[str, str]:
+        old, new = (self.query_one(name, Line).value.strip() for name in ("#old", "#new"))
+        return old, "" if new == OUT else new
 
     @on(Input.Submitted, "#old")
     def _go_on(self) -> None:
@@ -78,8 +85,10 @@ class Replace(Dialog[tuple[str, str] | None]):
 
     @on(Input.Submitted, "#new")
     def _keep(self) -> None:
-        if self._changes():
-            self.dismiss((self.query_one("#old", Line).value, self.query_one("#new", Line).value))
+        if not self.query_one("#new", Line).value.strip():
+            self.notify(f"Type what is put in its place, or {OUT} to take the word out.")
+        elif self._changes():
+            self.dismiss(self._typed())
         else:
             self.notify("No caption would change; type a word that stands in them, or esc.")
 
