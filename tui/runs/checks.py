@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from tui.runs.draft import Finding
 
 def politely() -> None:
     """For a process that works in the background on all cores: the keys of the panel come first."""
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    os.nice(10)
+    with suppress(OSError):  # where it is not allowed, it works as hard as the panel
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.nice(10)
 
 
 @dataclass(frozen=True)
