@@ -45,6 +45,16 @@ async def test_full_width_keys_do_what_their_twins_do(panel: Starter) -> None:
         assert len(app.screen_stack) == 2
 
 
+async def test_keys_that_come_together_edit_in_the_order_they_were_typed(panel: Starter) -> None:
+    async with panel() as (app, pilot):
+        await pilot.press("slash", *"old")
+        burst = ["ctrl+u", *"fx", "backspace", *"ul", "home", "end", "left", "right", "l", "x", "backspace", "enter"]
+        for key in burst:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: names(app) == ["full"])
+        assert "filter: full" in str(app.screen.query_one("#runs-card").border_title)
+
+
 async def test_wide_characters_are_cut_at_their_edge(panel: Starter, tmp_path: Path) -> None:
     from tui.text import cut, fit
 

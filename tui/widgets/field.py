@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import Input
@@ -36,6 +37,15 @@ class Line(Input):
             self.notify("  ".join(names[:MOST_NAMES]) + more)
         elif not names:
             self.notify(f"Nothing to complete: no file or folder begins with {self.value or 'that'}.")
+
+    async def on_key(self, event: events.Key) -> None:
+        """Keys that edit act in their turn. As bindings they take a longer way than letters do, and of keys that come
+        together (a slow line bundles them) a backspace would take away what was typed after it."""
+        found = self._bindings.key_to_bindings.get(event.key, [])
+        if found and not event.is_printable:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(found[0].action)
 
     def action_stay(self) -> None:
         """Shift+tab would move to another widget, and what is typed would be left behind."""
