@@ -349,7 +349,7 @@ def test_the_caption_is_the_first_that_says_anything_or_what_was_asked_for_joine
         "fields": "boom bap, calm, dark, 90 bpm",
         "03 - slow_piano": "Dub",
     }
-    joined = captions("b", captions=["name", "folder"], add="zzz style")
+    joined = captions("b", captions=["name", "folder"], add="zzz style, ")
     assert joined["03 - slow_piano"] == "zzz style, slow piano, Dub"
     assert captions("c", captions=["sidecar"], add="zzz", behind=True)["beside"] == "a caption, by hand, zzz"
     with pytest.raises(UserError, match="tagz"):

@@ -20,6 +20,7 @@ from tests.audio.parts import Pulse, first_sound, place_of
 from tests.conftest import need, once
 from tests.data.conftest import music, write
 from tests.panel.listening import text, told, until
+from tests.review.clips import make_run
 from tui import keys
 from tui.app import PanelApp
 from tui.places.data.screen import DataScreen
@@ -379,3 +380,16 @@ async def test_what_is_heard_is_the_clip_under_the_cursor(data: Path, monkeypatc
             assert screen.deck.holds.audio.name == "beat33_02_0001.wav"
     finally:
         pulse.close()
+
+
+async def test_without_a_data_folder_of_its_own_the_panel_shows_the_last_runs(data: Path, tmp_path: Path) -> None:
+    theirs = config.override(config.Settings(), [f'data.dir="{data}"'])
+    make_run(tmp_path / "runs", settings=theirs, clips=False)
+    app = PanelApp(
+        tmp_path / "runs", settings=config.override(config.Settings(), ["audio.output=none", 'data.dir="/nowhere"'])
+    )
+    with patch("tui.places.data.screen.run_checks", _checks_that_take_long):
+        async with app.run_test(size=(120, 35)) as pilot:
+            await until(pilot, lambda: app.summaries)
+            await pilot.press("D")
+            await until(pilot, lambda: "beat33_01" in text(app))

@@ -38,7 +38,7 @@ class Line(Input):
         elif not names:
             self.notify(f"Nothing to complete: no file or folder begins with {self.value or 'that'}.")
 
-    async def on_key(self, event: events.Key) -> None:
+    async def _on_key(self, event: events.Key) -> None:
         """Keys that edit act in their turn. As bindings they take a longer way than letters do, and of keys that come
         together (a slow line bundles them) a backspace would take away what was typed after it."""
         found = self._bindings.key_to_bindings.get(event.key, [])

@@ -43,6 +43,8 @@ def caption(words: dict[str, str], kinds: Iterable[str] | None, add: str, *, beh
         said = [next((words[kind] for kind in USUAL if words.get(kind)), "")]
     else:
         said = [words.get(kind, "") for kind in kinds]
+    # Whoever adds "boombap," means the comma that is put there anyhow.
+    add = add.strip(" ,")
     parts = [part for part in ([*said, add] if behind else [add, *said]) if part]
     known: set[str] = set()
     return ", ".join(part for part in parts if not (part.casefold() in known or known.add(part.casefold())))  # type: ignore[func-returns-value]

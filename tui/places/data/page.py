@@ -288,10 +288,10 @@ class DataPage(Place, Background):
                 ("1  Bring clips   ", "bold"), ("b", "$accent bold"), " cuts your tracks into clips with captions,"
             ),
             Content.assemble(
-                "                  ", ("d", "$accent bold"), " opens a folder that holds clips and captions"
+                "                 ", ("d", "$accent bold"), " opens a folder that holds clips and captions"
             ),
             Content.assemble(("2  Check         ", "bold"), "it happens by itself; every fault leads to its clips,"),
-            Content("                  which can be heard, mended and taken out here"),
+            Content("                 which can be heard, mended and taken out here"),
             Content.assemble(
                 ("3  Start         ", "bold"),
                 ("t", "$accent bold"),

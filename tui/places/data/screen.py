@@ -98,13 +98,15 @@ class DataScreen(DataPage):
             self.open_folder()
 
     def _wanted(self) -> config.Settings:
-        """The folder that was chosen, else that of the run which is shown, else that of the settings."""
-        settings = self.panel.settings
+        """The folder that was chosen, else that of the run that is shown, of the settings, or of the last run."""
+        settings, last = self.panel.settings, self.panel.last_run()
         if self.panel.shown is not None:
             try:
                 settings = self.panel.shown.run.settings()
             except UserError:
                 pass  # a damaged run's own place says so
+        elif last is not None and last.settings is not None and not Path(settings.data.dir).is_dir():
+            settings = last.settings
         chosen = remembered.load().data.get(str(self.panel.runs_dir.resolve()), "")
         if chosen and chosen != settings.data.dir:
             data = settings.data.model_copy(update={"dir": chosen, "metadata": "metadata.json"})
