@@ -236,7 +236,7 @@ def _pass_the_gate(session: Session, loss: float) -> None:
     if verdict.verdict == "bad" and session.settings.train.start_gate:
         health.report(session.journal)
         raise UserError(
-            f"The base model's valid loss {verdict.evidence}; something is wrong with the audio or the model, and "
+            f"Before training {verdict.evidence}; something is wrong with the audio or the model, and "
             "training on it would be noise. Look at `mgl-tui check`, or set train.start_gate = false to train anyway."
         )
 

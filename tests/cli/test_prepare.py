@@ -55,15 +55,16 @@ def data_of(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
-def begun(here: Place, *words: str, done: int = 3) -> subprocess.Popen[str]:
-    """``mgl-tui prepare`` once it has finished so many tracks."""
+def begun(here: Place, *words: str) -> subprocess.Popen[str]:
+    """``mgl-tui prepare``, its group of processes held with SIGSTOP once it has finished a track."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.cli", "prepare", *words], cwd=here.folder, env=here.environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     stage = here.folder / "out" / ".prepare"
-    while process.poll() is None and len(list(stage.glob("*.json"))) < done:
+    while process.poll() is None and not list(stage.glob("*.json")):
         time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGSTOP)
     return process
 
 
@@ -88,6 +89,7 @@ def test_interrupted_and_called_again_it_ends_with_the_same_data_set(
         os.killpg(process.pid, kind)
     else:
         process.send_signal(kind)
+    os.killpg(process.pid, signal.SIGCONT)
     _, words = process.communicate(timeout=60)
     if kind is signal.SIGINT:
         assert process.returncode == 130

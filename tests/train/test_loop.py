@@ -170,7 +170,9 @@ def test_a_start_at_blind_guessing_is_refused_with_the_numbers(
     start = loop.health.start
     monkeypatch.setattr(loop.health, "start", lambda loss, size: start(loss + 1, size))
     run = make_run(train__start_gate=True)
-    with pytest.raises(UserError, match=r"valid loss starts at 5\.1.*, blind guessing is 4\.159; .*start_gate = false"):
+    with pytest.raises(
+        UserError, match=r"the base model starts at 5\.1.*, blind guessing is 4\.159; .*start_gate = false"
+    ):
         train(run, run.settings())
     assert liveness.state_of(run).state == "failed"
     assert not told(run, "train")
