@@ -168,8 +168,8 @@ def first_paint(folder: Path, times: int) -> None:
 
 
 KEYS = (
-    (b"?", b"Keys"), (b"?", b"Loss"), (b"y", b"log y"), (b"y", b"Loss"), (b"+", b"smooth 0.99"), (b"-", b"smooth 0.98 "),
-    (b"f", b"held"), (b"f", b"follow"),
+    (b"?", b"Keys"), (b"?", b"Loss"), (b"y", b"log y"), (b"y", b"Loss"),
+    (b"+", b"smooth 0.99"), (b"-", b"smooth 0.98 "), (b"f", b"held"), (b"f", b"follow"),
 )  # fmt: skip
 """Keys of the Monitor, and the words that stand on the screen once they are obeyed."""
 

@@ -60,12 +60,12 @@ def make_round() -> Path:
 
 
 async def picture(
-    runs: Path, keys: Sequence[str | Callable[[PanelApp], object]], *, size: tuple[int, int] = SIZE, **options: object
+    runs: Path, keys: Sequence[str | Callable[[PanelApp], object]], *, pause: float = 0.5, **options: object
 ) -> str:
     """The screen after these keys, as SVG; a function among them is waited for until it is true."""
     settings = config.override(config.Settings(), ["audio.output=pulse", "review.training_item=false"])
     app = PanelApp(runs, settings=settings, listener="anna", **options)  # type: ignore[arg-type]
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=SIZE) as pilot:
         await pilot.pause(1.5)
         for key in keys:
             if callable(key):
@@ -73,7 +73,7 @@ async def picture(
                     await pilot.pause(0.1)
             else:
                 await pilot.press(key)
-                await pilot.pause(0.5)
+                await pilot.pause(pause)
         await pilot.pause(0.5)
         svg = app.export_screenshot(title="mgl-tui")
     for what, instead in ((str(WORK), SHOWN), (f"@{socket.gethostname()}:", "@server:"), (str(Path.home()), "~")):
@@ -108,9 +108,12 @@ async def draw(runs: Path) -> dict[str, str]:
         }
     shutil.rmtree(live)
     heard = [proven, "4", "b", "2", "a"]
-    drawn["listen"] = await picture(runs, ["space", *heard], open_run=runs / "demo", mode="listen")
-    drawn["listen-spectrogram"] = await picture(runs, ["space", *heard, "g"], open_run=runs / "demo", mode="listen")
-    drawn["new-run"] = await picture(runs, ["n", "right", "down"], open_run=runs / "demo")
+    # A clip counts as heard after a second.
+    where = {"open_run": runs / "demo", "mode": "listen", "pause": 1.3}
+    drawn["listen"] = await picture(runs, ["space", *heard], **where)
+    drawn["listen-spectrogram"] = await picture(runs, ["space", *heard, "g"], **where)
+    drawn["new-run"] = await picture(runs, ["n", "right", "down"], open_run=runs / "demo", pause=1.3)
+    drawn["data"] = await picture(runs, ["space"], open_run=runs / "demo", mode="data", pause=4)
     return drawn
 
 

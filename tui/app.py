@@ -184,11 +184,11 @@ class PanelApp(App[None]):
         return self._player
 
     def _heard_from_player(self, news: PlayerMessage) -> None:
-        from tui.places.sound.screen import PlayerNews, short_route
+        from tui.places.sound.screen import PlayerNews, route
 
         if self._player is None or not self.is_running:
             return
-        self.audio_route = short_route(self._player.status)
+        self.audio_route = route(self._player.status)
         for screen in self.screen_stack:
             screen.post_message(PlayerNews(news))
 

@@ -54,7 +54,7 @@ async def test_the_route_stands_in_the_header_with_a_mark_when_it_was_proven(tmp
     app = panel(tmp_path / "runs")
     async with listening(app) as pilot:
         await until(pilot, lambda: "♪ no sound" in text(app))
-    assert route(PlayerStatus(label="laptop (browser)", proven=True)) == "laptop (browser) ✔"
+    assert route(PlayerStatus(output="browser", label="laptop (browser)", proven=True)) == "browser ✔"
 
 
 async def test_leaving_the_panel_ends_the_audio_worker(tmp_path: Path) -> None:

@@ -42,12 +42,7 @@ def new_player(settings: Settings) -> Player:
 
 
 def route(status: PlayerStatus) -> str:
-    """The audio route in a few characters, with a mark when sound was heard to arrive."""
-    return f"{status.label} ✔" if status.proven else status.label
-
-
-def short_route(status: PlayerStatus) -> str:
-    """The same in one word, for the header, where a mark that is cut off would tell the opposite."""
+    """The audio route in one word, with a mark when sound was heard to arrive: cut off it would tell the opposite."""
     return (status.label if status.output in ("", "none") else status.output) + " ✔" * status.proven
 
 
