@@ -106,6 +106,7 @@ async def type_line(pilot: Pilot[None], value: str) -> None:
 async def test_the_table_stands_before_the_checks_and_gains_what_they_measure(data: Path) -> None:
     async with opened(data, checked=False) as (app, _, _):
         assert "Clips 6 · 5 train, 1 valid" in text(app)
+        assert "heard" not in text(app)
     async with opened(data) as (_, _, screen):
         row = screen.query_one("#data", Table).line(0).plain
         assert row.split()[:4] == ["train", "beat33", "2.0", row.split()[3]]

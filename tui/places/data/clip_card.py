@@ -15,6 +15,7 @@ from engine.contract.text import plain
 from tui.places.data.deck import Deck
 from tui.places.data.room import Known
 from tui.review import envelope
+from tui.text import NONE
 from tui.widgets.clips import ClipLook, Clips
 from tui.widgets.lines import Lines, frame
 
@@ -89,7 +90,7 @@ class ClipCard(Vertical):
             letter="♪", heard=True, current=True, value="",
             missing=picture.problem if picture is not None else "",
             playing=deck.playing and position > 0, position=position, duration=length, length=length,
-            said=f"{length:.1f} s" if length else "",
+            said=f"{length:.1f} s" if length else NONE,
             peaks=picture.peaks if picture is not None else None,
             mel=picture.mel if picture is not None and self.spectrogram else None,
         )  # fmt: skip
