@@ -144,7 +144,7 @@ async def test_settings_are_typed_in_one_line_and_a_wrong_one_is_said_and_stays(
 
 async def test_escape_stops_what_is_made_before_it_goes_back(run: RunDir) -> None:
     async with trying(run) as (app, pilot):
-        page(app).options = page(app).options.changed("seconds=30 models=best")
+        page(app).options = page(app).options.changed("seconds=30 models=base,best")
         await type_prompt(pilot, "slow piano")
         await until(pilot, lambda: page(app).progress and page(app).progress.done, PATIENCE)
         await pilot.press("escape")
@@ -152,7 +152,8 @@ async def test_escape_stops_what_is_made_before_it_goes_back(run: RunDir) -> Non
         assert app.current_mode == "try"
         await pilot.press("escape")
         assert app.current_mode == "runs"
-        assert not tries.read(run.tries).value
+        # On a fast machine the first clip may have been done by then.
+        assert "best" not in [clip.model for clip in tries.read(run.tries).value]
 
 
 async def test_a_process_that_is_killed_is_said_and_the_next_prompt_starts_it_again(run: RunDir) -> None:
