@@ -172,6 +172,23 @@ def _failures(run: rundir.RunDir) -> int:
     return sum(isinstance(e, events.State) and e.state == "failed" for bite in events.bites(run.events) for e in bite)
 
 
+def _prepare_options(one: argparse.ArgumentParser) -> None:
+    one.add_argument("source", nargs="+", type=Path)
+    one.add_argument("--out", type=Path, required=True)
+    one.add_argument("--seconds", type=float, default=15.0)
+    one.add_argument("--exact", action="store_true", help="cut at the second, not at a quiet point near it")
+    one.add_argument("--overlap", type=float, default=0.0, help="seconds that a clip begins before the last one ends")
+    one.add_argument("--valid", type=float, default=0.15, help="share of the clips held out, by whole tracks")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument(
+        "--captions", help="sidecar,tags,folder,name,tempo,key: joined; default: the first that says anything"
+    )
+    one.add_argument("--add", default="", help="words for every caption")
+    one.add_argument("--behind", action="store_true", help="they go behind it, not in front")
+    one.add_argument("--parent", type=int, help="end when this process, which started it, is gone")
+    one.set_defaults(call=prepare)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -215,20 +232,7 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(call=prove)
 
     one = commands.add_parser("prepare", help="make clips, captions and metadata.json of tracks, as JSON lines")
-    one.add_argument("source", nargs="+", type=Path)
-    one.add_argument("--out", type=Path, required=True)
-    one.add_argument("--seconds", type=float, default=15.0)
-    one.add_argument("--exact", action="store_true", help="cut at the second, not at a quiet point near it")
-    one.add_argument("--overlap", type=float, default=0.0, help="seconds that a clip begins before the last one ends")
-    one.add_argument("--valid", type=float, default=0.15, help="share of the clips held out, by whole tracks")
-    one.add_argument("--seed", type=int, default=0)
-    one.add_argument(
-        "--captions", help="sidecar,tags,folder,name,tempo,key: joined; default: the first that says anything"
-    )
-    one.add_argument("--add", default="", help="words for every caption")
-    one.add_argument("--behind", action="store_true", help="they go behind it, not in front")
-    one.add_argument("--parent", type=int, help="end when this process, which started it, is gone")
-    one.set_defaults(call=prepare)
+    _prepare_options(one)
 
     one = commands.add_parser("demo-data", help="render the demo's clips, captions, prompts and settings")
     one.add_argument("folder", type=Path)

@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(call=call)
         return one
 
+    _data(command)
     _rounds(command)
     _keeping(command)
     _listening(command)
@@ -71,12 +72,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _rounds(command: Command) -> None:
-    """Commands that start, steer or prepare engines."""
-    one = _with_settings(command("demo", "rounds.demo", "the whole round on the embedded model"))
-    one.add_argument("--headless", action="store_true", help="stop after the clips are made and print where things are")
-    one.add_argument("--listener", metavar="NAME")
-
+def _data(command: Command) -> None:
+    """Commands on the data set."""
     one = _with_settings(_with_json(command("check", "rounds.check", "check data, prompts, settings, model, sound")))
     one.add_argument("--fix-split", action="store_true", help="write a metadata file that splits by track")
 
@@ -112,6 +109,13 @@ def _rounds(command: Command) -> None:
     )
     does.add_argument("--csv", type=Path, metavar="F", help="write F for a spreadsheet; where it is, bring it in")
     one.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+
+
+def _rounds(command: Command) -> None:
+    """Commands that start or steer engines."""
+    one = _with_settings(command("demo", "rounds.demo", "the whole round on the embedded model"))
+    one.add_argument("--headless", action="store_true", help="stop after the clips are made and print where things are")
+    one.add_argument("--listener", metavar="NAME")
 
     one = _with_settings(command("train", "rounds.train", "train, then make the clips"))
     one.add_argument("--name", metavar="N", help="name of the run (default: the first free one)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -37,3 +38,11 @@ def safe_output() -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(Output(sys.stdout)))  # type: ignore[type-var]
         stack.enter_context(contextlib.redirect_stderr(Output(sys.stderr)))  # type: ignore[type-var]
         yield
+
+
+def told(line: str | bytes) -> dict[str, Any]:
+    """What an engine said in a JSON line on its standard output; {} for a library's own words among them."""
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError):
+        return {}

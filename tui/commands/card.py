@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import UserError
 from tui.commands import say
+from tui.commands.speaking import Speaking
 
 GLYPHS = {"works": "✔", "falls back": "▲", "fails": "✘", "not checked": "·"}
 WIDTH = len("micro-batches")
@@ -80,26 +77,9 @@ def _line(line: dict[str, Any]) -> None:
 
 def _told(again: bool) -> Iterator[dict[str, Any]]:
     """What the engine says, as it comes. Raises UserError when it ends without a result."""
-    command = [sys.executable, "-m", "engine", "prove", *["--again"] * again]
-    ended = False
-    with tempfile.TemporaryFile("w+") as words:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )  # fmt: skip
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                try:
-                    told = dict(json.loads(line))
-                except (ValueError, TypeError):
-                    continue  # a library's own words
-                ended = ended or not {"record", "no_card", "unseen"}.isdisjoint(told)
-                yield told
-        finally:
-            process.kill()
-            status = process.wait()
-        words.seek(0)
-        last = words.read().strip().splitlines()[-1:] or [f"its process ended with {status}"]
+    engine, ended = Speaking(["prove", *["--again"] * again]), False
+    for told in engine:
+        ended = ended or not {"record", "no_card", "unseen"}.isdisjoint(told)
+        yield told
     if not ended:
-        raise UserError(f"The card could not be proven: {last[0]}")
+        raise UserError(f"The card could not be proven: {engine.last}")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.contract import paths
 from engine.contract.errors import UserError
 from tui.commands import say
+from tui.commands.speaking import Speaking
 
 SURE_AFTER = 3.0
 """Seconds from which on what is left can be told."""
@@ -30,25 +27,33 @@ def prepare(args: argparse.Namespace) -> int:
     progress = _Progress()
     status = 1
     try:
-        for told in _told(_command(args, out)):
+        engine = Speaking(_words(args, out))
+        for told in engine:
             if "summary" in told:
                 progress.end()
                 status = _show(told["summary"], as_json=args.json)
-            else:
+            elif "done" in told:
                 progress.show(int(told["done"]), int(told["total"]))
+        if engine.status == 130:
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         progress.end()
         say.aside(f"interrupted after {progress.done} of {progress.total} tracks; the same command goes on from there")
         return 130
+    if engine.status == 2:
+        say.aside(f"mgl-tui prepare: error: {engine.last}")
+        return 2
+    if engine.status:
+        raise UserError(engine.last)
     return status
 
 
-def _command(args: argparse.Namespace, out: Path) -> list[str]:
-    command = [sys.executable, "-m", "engine", "prepare", "--out", str(out), "--parent", str(os.getpid())]
-    command += ["--seconds", repr(args.seconds), "--overlap", repr(args.overlap), "--valid", repr(args.valid)]
-    command += ["--seed", str(args.seed), f"--add={args.add}", *["--exact"] * args.exact, *["--behind"] * args.behind]
-    command += [f"--captions={args.captions}"] if args.captions else []
-    return [*command, "--", *(str(paths.expanded(source).absolute()) for source in args.source)]
+def _words(args: argparse.Namespace, out: Path) -> list[str]:
+    words = ["prepare", "--out", str(out), "--parent", str(os.getpid())]
+    words += ["--seconds", repr(args.seconds), "--overlap", repr(args.overlap), "--valid", repr(args.valid)]
+    words += ["--seed", str(args.seed), f"--add={args.add}", *["--exact"] * args.exact, *["--behind"] * args.behind]
+    words += [f"--captions={args.captions}"] if args.captions else []
+    return [*words, "--", *(str(paths.expanded(source).absolute()) for source in args.source)]
 
 
 def _show(summary: dict[str, Any], *, as_json: bool) -> int:
@@ -95,30 +100,3 @@ class _Progress:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{'':<60}\r")
             sys.stderr.flush()
-
-
-def _told(command: list[str]) -> Iterator[dict[str, Any]]:
-    """What the engine says, as it comes. Raises UserError with its reason when it ends without a data set."""
-    with tempfile.TemporaryFile("w+") as words:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )  # fmt: skip
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                yield json.loads(line)
-            status = process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait()
-        words.seek(0)
-        last = words.read().strip().splitlines()[-1:] or [f"its process ended with {status}"]
-    if status == 130:
-        raise KeyboardInterrupt
-    if status == 2:
-        say.aside(f"mgl-tui prepare: error: {last[0]}")
-        raise SystemExit(2)
-    if status:
-        raise UserError(last[0])

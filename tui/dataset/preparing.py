@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.contract.errors import UserError
+from engine.contract.output import told
 
 
 class Wanted(NamedTuple):
@@ -39,11 +39,11 @@ async def prepare(wanted: Wanted, progress: Callable[[int, int], None]) -> list[
         lines: list[str] = []
         try:
             async for line in process.stdout:
-                told: dict[str, Any] = json.loads(line)
-                if "summary" in told:
-                    lines = [str(each) for each in told["summary"]["lines"]]
-                else:
-                    progress(int(told["done"]), int(told["total"]))
+                said = told(line)
+                if "summary" in said:
+                    lines = [str(each) for each in said["summary"]["lines"]]
+                elif "done" in said:
+                    progress(int(said["done"]), int(said["total"]))
             status = await process.wait()
         finally:
             if process.returncode is None:
